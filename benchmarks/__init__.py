@@ -1,0 +1,1 @@
+"""Measures our server and the real `bao` side by side. Run it with `make bench`."""
