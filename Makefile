@@ -94,10 +94,13 @@ check: lint sql-check test  ## everything that must pass before a merge
 
 # --- measuring, building, maintaining ----------------------------------------------------------------------------------
 
-.PHONY: bench bench-quick
-bench: .venv/.bench  ## compare our speed with the real bao: table, JSON and plot in benchmarks/results
+.PHONY: bench bench-quick wrk
+wrk:
+	@command -v wrk > /dev/null || { test "$$(id -u)" = 0 && apt-get install --yes wrk; } \
+		|| { echo "the load client wrk is missing: install it, on Debian with apt-get install wrk"; exit 1; }
+bench: .venv/.bench wrk  ## compare our speed with the real bao: table, JSON and plot in benchmarks/results
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
-bench-quick: .venv/.bench  ## the same with short rounds, to see that it works
+bench-quick: .venv/.bench wrk  ## the same with short rounds, to see that it works
 	$(BIN)/python -m benchmarks --quick $(BENCH_ARGS)
 
 .PHONY: build-backend
