@@ -1,0 +1,1 @@
+"""The table of raw requests that both servers must answer alike."""

