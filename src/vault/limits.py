@@ -20,3 +20,6 @@ SHARES_MAX = 255  # x coordinates of GF(256) without zero
 CUSTOM_METADATA_PAIRS_MAX = 64
 CUSTOM_METADATA_KEY_BYTES_MAX = 128
 CUSTOM_METADATA_VALUE_BYTES_MAX = 512
+
+STATUS_MIN = 200  # sys/health lets the caller choose the status: only final ones
+STATUS_MAX = 599

@@ -1,0 +1,157 @@
+"""`Core.handle`: the one door. Every vault operation passes here, in this order, and nowhere else.
+
+The response record is accepted by an audit device while the storage transaction is prepared but not yet committed: a request
+whose answer cannot be audited changes nothing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from vault import logical_help as path_help
+from vault.audit.trail import Broker, Trail
+from vault.authority import Authority, Principal
+from vault.clock import Clock
+from vault.errors import AuditFailed, OutcomeUnknown, UnsupportedOperation, UnsupportedPath, VaultError
+from vault.logical.args import name_surprises, parse_args
+from vault.logical.backend import Backend, Endpoint, Match
+from vault.logical.context import SystemContext
+from vault.logical.mount import Mount
+from vault.logical.operation import Operation
+from vault.logical.request import Request
+from vault.logical.response import Response
+from vault.mounts import Mounts
+from vault.revocation import Revoker
+from vault.seal import Seal
+from vault.storage.transaction import Store, Transaction
+from vault.storage.view import View
+from vault.wrapping import Wrapping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A request that found its handler."""
+
+    request: Request
+    mount: Mount
+    backend: Backend
+    match: Match
+    endpoint: Endpoint
+    path: str  # below the mount
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Core:
+    """The pipeline and what it needs."""
+
+    seal: Seal
+    audit: Broker
+    store: Store
+    mounts: Mounts
+    authority: Authority
+    revoker: Revoker
+    wrapping: Wrapping
+    clock: Clock
+    system: Backend
+    system_mount: Mount
+
+    def handle(self, request: Request) -> Response | None:
+        """Answer a request; raises a VaultError for every refusal. Both are on the audit trail before this returns."""
+        with self.audit.open(request) as trail:
+            reader = self.store.read()
+            call = self._route(request, reader)
+            principal = self.authority.admit(call.request, call.endpoint, reader, self._find_exists(call, reader))
+            try:
+                trail.admit(principal, call.mount)
+                return self._perform(replace(call, request=principal.request), principal, trail)
+            finally:
+                if principal.spent:
+                    self.revoker.revoke_tree(principal.token_key)
+
+    def refuse(self, request: Request, error: VaultError) -> None:
+        """Put a request on record that could not even be decoded; raises AuditFailed in place of `error`."""
+        try:
+            with self.audit.open(request):
+                raise error
+        except AuditFailed:
+            raise
+        except VaultError:
+            return
+
+    def _route(self, request: Request, reader: Transaction) -> Call:
+        if request.path.startswith("sys/"):
+            match = self.system.find_match(request.path[4:])
+            endpoint = match and match.path.find_endpoint(request.operation)
+            if match and endpoint and endpoint.sealed:
+                return Call(request=request, mount=self.system_mount, backend=self.system, match=match, endpoint=endpoint, path=request.path[4:])
+        self.seal.require_open()
+        mount = self.mounts.table(reader).router.find(request.path)
+        if mount is None or mount.tainted:
+            raise UnsupportedPath(f'no handler for route "{request.path}". route entry not found.')
+        backend = self.mounts.registry.find(mount)
+        path = request.path[len(mount.path) :]
+        match = backend.find_match(path)
+        if match is None:
+            raise UnsupportedPath
+        endpoint = path_help.ENDPOINT if request.operation is Operation.HELP else match.path.find_endpoint(request.operation)
+        if endpoint is None:
+            raise UnsupportedOperation
+        return Call(request=request, mount=mount, backend=backend, match=match, endpoint=endpoint, path=path)
+
+    def _find_exists(self, call: Call, reader: Transaction) -> Callable[[Principal], bool] | None:
+        """Return how to tell create from update, where the path tells them apart."""
+        row = call.match.path
+        if call.request.operation is not Operation.UPDATE or row.exists is None:
+            return None
+        args = parse_args(row.exists_args, {}, call.match.captures)
+        return lambda principal: row.exists(self._context(call, principal, reader), args)  # type: ignore[misc]  # narrowed above
+
+    def _context(self, call: Call, principal: Principal, transaction: Transaction) -> SystemContext:
+        now_ns = self.clock.now_ns()
+        return SystemContext(
+            request=call.request,
+            mount=call.mount,
+            path=call.path,
+            storage=View(transaction, call.mount.storage_prefix),
+            token=principal.token,
+            now=now_ns / 1e9,
+            now_ns=now_ns,
+            transaction=transaction,
+            acl=principal.acl,
+            backend=call.backend,
+            match=call.match,
+        )
+
+    def _perform(self, call: Call, principal: Principal, trail: Trail) -> Response | None:
+        args = parse_args(call.endpoint.args, call.request.data, call.match.captures)
+        effects: list[Callable[[], None]] = []
+
+        def work(transaction: Transaction) -> Response | None:
+            context = self._context(call, principal, transaction)
+            response = self._settle(call, call.endpoint.handler(context, args), transaction)
+            effects[:] = context.after_commit
+            return response
+
+        try:
+            response = self.store.run(work, before_commit=trail.close)
+            for effect in effects:
+                effect()
+        except VaultError as error:
+            if trail.closed:  # the record says it was done: say what became of it
+                trail.amend(error)
+            raise
+        return response
+
+    def _settle(self, call: Call, response: Response | None, transaction: Transaction) -> Response | None:
+        warnings = () if call.endpoint.free else name_surprises(call.endpoint.args, call.request.data, call.match.captures)
+        if warnings:
+            response = response or Response()
+            response = replace(response, warnings=(*response.warnings, *warnings))
+        if response is None:
+            return None
+        if response.shape is not call.match.path.shape:
+            response = replace(response, shape=call.match.path.shape)
+        if call.request.wrap_ttl_seconds and response.wrap_info is None:
+            return self.wrapping.wrap(transaction, response, call.request)
+        return response

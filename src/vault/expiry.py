@@ -1,0 +1,133 @@
+"""The background work of a cluster: revoking what fell due, finishing what a killed process began.
+
+One worker of the cluster does it at a time. Leadership is a row with a time; every transaction of the leader is guarded by
+that row, so a leader that was paused and has been replaced cannot write any more.
+"""
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import msgspec
+import structlog
+
+from vault.clock import Clock
+from vault.crypto import random
+from vault.errors import VaultError
+from vault.leases import PREFIX, LeaseStore
+from vault.mounts import Mounts
+from vault.revocation import Revoker
+from vault.storage.transaction import Store, Transaction
+
+LEADER = "core/leader"
+TERM_SECONDS = 15.0  # a killed leader is replaced within this and one interval
+INTERVAL_SECONDS = 2.0
+BATCH = 500
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leader:
+    """Who does the background work, and until when. Unix seconds."""
+
+    holder: str
+    until: float
+
+
+class Leadership:
+    """One candidate for the background work."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._holder = random.random_base62(20)
+
+    def acquire(self) -> bool:
+        """Take or keep leadership; False if somebody else has it."""
+        return bool(self._store.run(self._acquire))
+
+    def _acquire(self, transaction: Transaction) -> bool:
+        current = self._find(transaction)
+        now = self._clock.now()
+        if current is not None and current.holder != self._holder and current.until > now:
+            return False
+        if current is None or current.holder != self._holder or current.until - now < TERM_SECONDS / 2:
+            transaction.put(LEADER, msgspec.json.encode(Leader(holder=self._holder, until=now + TERM_SECONDS)))
+        return True
+
+    def require(self, transaction: Transaction) -> None:
+        """Bind a transaction to this leadership: it commits only while nobody else has taken it."""
+        current = self._find(transaction)
+        if current is None or current.holder != self._holder:
+            raise LeadershipLost
+        transaction.guard(LEADER)
+
+    def _find(self, transaction: Transaction) -> Leader | None:
+        entry = transaction.get(LEADER)
+        return None if entry is None else msgspec.json.decode(entry.value, type=Leader)
+
+
+class LeadershipLost(VaultError):
+    """Somebody else does the background work now."""
+
+    message = "leadership lost"
+
+
+class ExpiryWorker:
+    """The thread in each worker process that does the background work when it leads."""
+
+    def __init__(self, store: Store, mounts: Mounts, leases: LeaseStore, revoker: Revoker, clock: Clock, is_open: Callable[[], bool]) -> None:
+        self._store = store
+        self._mounts = mounts
+        self._leases = leases
+        self._revoker = revoker
+        self._clock = clock
+        self._is_open = is_open
+        self._leadership = Leadership(store, clock)
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the thread; call after the fork."""
+        self._thread = threading.Thread(target=self._run, name="expiry", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask the thread to end after its present step."""
+        self._stop.set()
+
+    def _run(self) -> None:
+        while not self._stop.wait(INTERVAL_SECONDS):
+            try:
+                if self._is_open() and self._leadership.acquire():
+                    self.work()
+            except VaultError as error:
+                _log.info("background work put off", cause=type(error).__name__)
+            except Exception as error:  # noqa: BLE001 - the thread must outlive any one failure
+                _log.error("background work failed", cause=type(error).__name__)
+
+    def work(self) -> None:
+        """Do what is due now."""
+        while due := self._list_due():
+            for lease_id in due:
+                self._store.run(self._leadership.require)
+                with suppress(VaultError):  # noted on the lease by the revoker; the next ones are due too
+                    self._revoker.revoke_lease(lease_id)
+            if self._stop.is_set() or not self._leadership.acquire():
+                return
+            if len(due) < BATCH:
+                break
+        self.finish_unmounts()
+
+    def _list_due(self) -> tuple[str, ...]:
+        paths = self._store.list_expired(self._clock.now(), BATCH)
+        due = [path.removeprefix(PREFIX) for path in paths if path.startswith(PREFIX)]
+        return tuple(due)
+
+    def finish_unmounts(self) -> None:
+        """Empty and forget the mounts that somebody closed and did not finish removing."""
+        for mount in self._mounts.table(self._store.read()).mounts:
+            if mount.tainted:
+                self._revoker.remove_mount(mount)

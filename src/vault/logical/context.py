@@ -1,0 +1,40 @@
+"""What a handler may use. Engines get `Context`; the system backends get `SystemContext`, which sees past one mount."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from vault.logical.mount import Mount
+from vault.logical.request import Request
+from vault.logical.token import Token
+from vault.modules.policy.acl import Acl
+from vault.storage.transaction import Transaction
+from vault.storage.view import View
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """One call of a handler."""
+
+    request: Request
+    mount: Mount
+    path: str  # below the mount
+    storage: View  # of this mount only
+    token: Token | None
+    now: float  # unix seconds, the same for the whole request
+    now_ns: int
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """Return the untyped fields, for paths that take free ones."""
+        return self.request.data
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemContext(Context):
+    """One call of a handler of a system backend."""
+
+    transaction: Transaction
+    acl: Acl
+    # Run after the commit: effects outside storage (the seal state) must not happen for a request that was refused.
+    after_commit: list[Callable[[], None]] = field(default_factory=list)

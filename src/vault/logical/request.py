@@ -1,0 +1,32 @@
+"""One request as the core sees it: canonical, bounded, frozen. Made only by the delivery layer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from vault.logical.operation import Operation
+from vault.logical.realm import ROOT_REALM, Realm
+from vault.secret import Secret
+
+EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A decoded request.
+
+    `path` has no leading slash, no `v1/` and no realm prefix; for LIST and SCAN it ends with a slash.
+    `data` holds the fields of the body (writes) or of the query string (all others).
+    """
+
+    id: str
+    operation: Operation
+    path: str
+    data: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+    token: Secret | None = None
+    realm: Realm = ROOT_REALM
+    wrap_ttl_seconds: int | None = None
+    headers: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    remote_address: str = ""
+    remote_port: int = 0

@@ -1,0 +1,81 @@
+"""What a handler answers. The delivery layer turns it into Vault's envelope."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from vault.logical.request import EMPTY
+from vault.secret import Secret
+
+
+class Shape(Enum):
+    """How `data` is laid out in the body."""
+
+    ENVELOPE = "envelope"  # under "data"
+    DOUBLED = "doubled"  # under "data" and once more at top level, for old clients
+    BARE = "bare"  # the body itself
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Auth:
+    """A token as it is handed to its holder."""
+
+    client_token: Secret
+    accessor: str
+    policies: tuple[str, ...]
+    token_policies: tuple[str, ...]
+    metadata: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    lease_duration_seconds: int
+    renewable: bool
+    entity_id: str = ""
+    token_type: str = "service"  # noqa: S105 - the name of a kind, not a secret
+    orphan: bool
+    num_uses: int = 0
+    display_name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrapInfo:
+    """The single-use token that stands for a wrapped response."""
+
+    token: Secret
+    accessor: str
+    ttl_seconds: int
+    creation_time: str
+    creation_path: str
+    wrapped_accessor: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """What the client is told about how long `data` is good for."""
+
+    id: str = ""
+    renewable: bool = False
+    duration_seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """An answer. No response at all (None) means: done, nothing to say, or for a read: nothing there."""
+
+    data: Mapping[str, Any] | None = None
+    auth: Auth | None = None
+    lease: Lease | None = None
+    wrap_info: WrapInfo | None = None
+    warnings: tuple[str, ...] = ()
+    shape: Shape = Shape.ENVELOPE
+    # Protocol status where Vault's is not the one that follows from the content (health codes, 202, 404 with data).
+    status: int | None = None
+    # An answer that is stored and replayed as it was (unwrap), or that is not JSON.
+    body: bytes | None = None
+    content_type: str = "application/json"
+    request_id: str = ""
+
+
+def list_response(keys: tuple[str, ...], key_info: Mapping[str, Any] | None = None) -> Response | None:
+    """Answer a listing; an empty one is Vault's 404."""
+    if not keys:
+        return None
+    return Response(data={"keys": list(keys)} if key_info is None else {"keys": list(keys), "key_info": key_info})

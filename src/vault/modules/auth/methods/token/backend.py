@@ -1,0 +1,259 @@
+"""The `auth/token` backend: its path table, and everything about tokens but creating them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from vault.clock import format_rfc3339_nano
+from vault.errors import InvalidRequest, PermissionDenied
+from vault.logical.args import INT, SECRET, STRING, TTL, arg
+from vault.logical.backend import Backend, Endpoint, path
+from vault.logical.context import SystemContext
+from vault.logical.response import Response
+from vault.logical.token import Token, TokenKind
+from vault.modules.auth.methods.token import role as roles
+from vault.modules.auth.methods.token.create import Create, CreateArgs, CreateByRoleArgs, to_auth
+from vault.modules.auth.renewal import renew
+from vault.modules.auth.tokens import Issued, TokenStore
+from vault.modules.policy.store import PolicyStore
+from vault.mounts import Mounts
+from vault.revocation import Revoker
+from vault.secret import Secret
+
+TIDY_STARTED = "Tidy operation successfully started. Any information from the operation will be printed to the server logs."
+_TIDY_PAGE = 500
+_WAS_NOT_STORED = Secret("")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenArgs:
+    """A token by its id."""
+
+    token: Secret = arg(SECRET, "The token.", default=_WAS_NOT_STORED, query=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessorArgs:
+    """A token by its accessor."""
+
+    accessor: str = arg(STRING, "Accessor of the token.", default="")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncrementArgs:
+    """How long a renewed token should live."""
+
+    increment: int = arg(TTL, "Requested life time from now on.", default=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenewArgs(TokenArgs, IncrementArgs):
+    """A token by its id, to be renewed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenewAccessorArgs(AccessorArgs, IncrementArgs):
+    """A token by its accessor, to be renewed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListAccessorsArgs:
+    """A page of accessors."""
+
+    after: str = arg(STRING, "List what comes after this accessor.", default="", query=True)
+    limit: int = arg(INT, "List at most so many; 0 or less: all.", default=0, query=True)
+
+
+class TokenBackend:
+    """Handlers of lookups, renewals and revocations."""
+
+    def __init__(self, tokens: TokenStore, mounts: Mounts, revoker: Revoker) -> None:
+        self._tokens = tokens
+        self._mounts = mounts
+        self._revoker = revoker
+
+    # -- finding ------------------------------------------------------------------------------------------------------
+
+    def _caller(self, context: SystemContext) -> Token:
+        if context.token is None:
+            raise PermissionDenied
+        return context.token
+
+    def _by_id(self, context: SystemContext, secret: Secret, missing: Exception) -> Token:
+        token = self._tokens.find(context.transaction, secret)
+        if token is None:
+            raise missing
+        return token
+
+    def _by_accessor(self, context: SystemContext, accessor: str) -> Token | None:
+        if not accessor:
+            raise InvalidRequest("1 error occurred:\n\t* missing accessor\n\n")
+        return self._tokens.find_accessor(context.transaction, accessor)
+
+    def _require_accessor(self, context: SystemContext, accessor: str) -> Token:
+        token = self._by_accessor(context, accessor)
+        if token is None:
+            raise InvalidRequest("1 error occurred:\n\t* invalid accessor\n\n")
+        return token
+
+    # -- lookups ------------------------------------------------------------------------------------------------------
+
+    def lookup(self, context: SystemContext, args: TokenArgs) -> Response:
+        """Describe the named token; the caller's own if none is named."""
+        if not args.token:
+            return self.lookup_self(context, args)
+        token = self._by_id(context, args.token, PermissionDenied("bad token"))
+        return _describe(context, token, args.token.reveal())
+
+    def lookup_self(self, context: SystemContext, _: Any) -> Response:
+        """Describe the caller's token."""
+        own = context.request.token
+        return _describe(context, self._caller(context), own.reveal() if own else "")
+
+    def lookup_accessor(self, context: SystemContext, args: AccessorArgs) -> Response:
+        """Describe the token with this accessor, without its id."""
+        return _describe(context, self._require_accessor(context, args.accessor), "")
+
+    def list_accessors(self, context: SystemContext, args: ListAccessorsArgs) -> Response:
+        """List accessors."""
+        limit = args.limit if args.limit > 0 else None
+        return Response(data={"keys": list(self._tokens.list_accessors(context.transaction, args.after, limit))})
+
+    # -- renewals -----------------------------------------------------------------------------------------------------
+
+    def renew(self, context: SystemContext, args: RenewArgs) -> Response:
+        """Renew the named token."""
+        if not args.token:
+            raise InvalidRequest("missing token ID")
+        return self._renew(context, self._by_id(context, args.token, InvalidRequest("token not found")), args.token, args.increment)
+
+    def renew_self(self, context: SystemContext, args: IncrementArgs) -> Response:
+        """Renew the caller's token."""
+        own = context.request.token or _WAS_NOT_STORED
+        return self._renew(context, self._caller(context), own, args.increment)
+
+    def renew_accessor(self, context: SystemContext, args: RenewAccessorArgs) -> Response:
+        """Renew the token with this accessor; its id is not told."""
+        return self._renew(context, self._require_accessor(context, args.accessor), Secret(""), args.increment)
+
+    def _renew(self, context: SystemContext, token: Token, secret: Secret, increment: int) -> Response:
+        made_by = self._mounts.table(context.transaction).router.find(token.path) or context.mount
+        done = renew(self._tokens, context.transaction, token, increment, made_by, context.now)
+        return Response(auth=to_auth(Issued(secret, done.token), has_meta=bool(token.meta)), warnings=done.warnings)
+
+    # -- revocations --------------------------------------------------------------------------------------------------
+
+    def revoke(self, context: SystemContext, args: TokenArgs) -> Response | None:
+        """Revoke the named token and its children; an unknown one is no error."""
+        if not args.token:
+            raise InvalidRequest("missing token ID")
+        return self._revoke(context, self._tokens.find(context.transaction, args.token))
+
+    def revoke_self(self, context: SystemContext, _: Any) -> Response | None:
+        """Revoke the caller's token and its children."""
+        return self._revoke(context, self._caller(context))
+
+    def revoke_accessor(self, context: SystemContext, args: AccessorArgs) -> Response | None:
+        """Revoke the token with this accessor and its children."""
+        token = self._by_accessor(context, args.accessor)
+        if token is None:
+            return Response(warnings=("No token found with this accessor",))
+        return self._revoke(context, token)
+
+    def revoke_orphan(self, context: SystemContext, args: TokenArgs) -> None:
+        """Revoke the named token; its children become orphans."""
+        if not args.token:
+            raise InvalidRequest("missing token ID")
+        if not context.acl.is_sudo(context.request.path, context.now):
+            raise InvalidRequest("root or sudo privileges required to revoke and orphan")
+        token = self._by_id(context, args.token, InvalidRequest("token to revoke not found"))
+        _refuse_batch(token)
+        self._tokens.mark_revoked(context.transaction, token.key)
+        context.after_commit.append(lambda: self._revoker.revoke_orphaning(token.key))
+
+    def _revoke(self, context: SystemContext, token: Token | None) -> None:
+        if token is None:
+            return
+        _refuse_batch(token)
+        self._tokens.mark_revoked(context.transaction, token.key)
+        context.after_commit.append(lambda: self._revoker.revoke_tree(token.key))
+
+    def tidy(self, context: SystemContext, _: Any) -> Response:
+        """Remove accessors whose token is gone."""
+        context.after_commit.append(self._tidy)
+        return Response(warnings=(TIDY_STARTED,), status=202)
+
+    def _tidy(self) -> None:
+        self._revoker.tidy_accessors(_TIDY_PAGE)
+
+
+def _refuse_batch(token: Token) -> None:
+    if token.kind is TokenKind.BATCH:
+        raise InvalidRequest("batch tokens cannot be revoked")
+
+
+def _describe(context: SystemContext, token: Token, token_id: str) -> Response:
+    expires = token.expires_at
+    data: dict[str, Any] = {
+        "id": token_id,
+        "accessor": token.accessor,
+        "policies": list(token.policies),
+        "path": token.path,
+        "meta": dict(token.meta) or None,
+        "display_name": token.display_name,
+        "num_uses": token.uses_left or 0,
+        "orphan": token.orphan,
+        "creation_time": token.creation_time,
+        "creation_ttl": token.creation_ttl_seconds,
+        "expire_time": None if expires is None else format_rfc3339_nano(int(expires * 1e9)),
+        "ttl": 0 if expires is None else max(0, int(expires - context.now)),
+        "explicit_max_ttl": token.explicit_max_ttl_seconds,
+        "entity_id": token.entity_id,
+        "type": token.kind.value,
+        "renewable": token.renewable,
+        "issue_time": format_rfc3339_nano(token.issued_ns),
+    }
+    optional = {
+        "role": token.role,
+        "period": token.period_seconds,
+        "bound_cidrs": list(token.bound_cidrs),
+        "last_renewal_time": token.last_renewal,
+        "last_renewal": format_rfc3339_nano(token.last_renewal * 10**9) if token.last_renewal else None,
+    }
+    return Response(data=data | {name: value for name, value in optional.items() if value})
+
+
+def build(tokens: TokenStore, policies: PolicyStore, mounts: Mounts, revoker: Revoker) -> Backend:
+    """Return the backend."""
+    backend = TokenBackend(tokens, mounts, revoker)
+    create = Create(tokens, policies)
+    by_token, by_accessor = {"args": TokenArgs}, {"args": AccessorArgs}
+    rows = (
+        path("create", help="Create a child token.", update=Endpoint(handler=create.create, args=CreateArgs)),
+        path("create-orphan", help="Create a token without a parent.", update=Endpoint(handler=create.create_orphan, args=CreateArgs)),
+        path("create/{role_name}", help="Create a token under a role.",
+             update=Endpoint(handler=create.create_by_role, args=CreateByRoleArgs)),
+        path("lookup", help="Describe a token.", read=Endpoint(handler=backend.lookup, **by_token),
+             update=Endpoint(handler=backend.lookup, **by_token)),
+        path("lookup-self", help="Describe the caller's token.", read=Endpoint(handler=backend.lookup_self),
+             update=Endpoint(handler=backend.lookup_self)),
+        path("lookup-accessor", help="Describe a token by its accessor.", update=Endpoint(handler=backend.lookup_accessor, **by_accessor)),
+        path("accessors", help="List accessors of all tokens.",
+             list=Endpoint(handler=backend.list_accessors, args=ListAccessorsArgs, sudo=True)),
+        path("renew", help="Renew a token.", update=Endpoint(handler=backend.renew, args=RenewArgs)),
+        path("renew-self", help="Renew the caller's token.", update=Endpoint(handler=backend.renew_self, args=IncrementArgs)),
+        path("renew-accessor", help="Renew a token by its accessor.",
+             update=Endpoint(handler=backend.renew_accessor, args=RenewAccessorArgs)),
+        path("revoke", help="Revoke a token and its children.", update=Endpoint(handler=backend.revoke, **by_token)),
+        path("revoke-self", help="Revoke the caller's token and its children.", update=Endpoint(handler=backend.revoke_self)),
+        path("revoke-accessor", help="Revoke a token by its accessor.", update=Endpoint(handler=backend.revoke_accessor, **by_accessor)),
+        path("revoke-orphan", help="Revoke a token, not its children.", update=Endpoint(handler=backend.revoke_orphan, **by_token)),
+        path("roles", help="List token roles.", list=Endpoint(handler=roles.list_roles)),
+        path("roles/{role_name}", help="Rules under which tokens are made.", exists=roles.role_exists, exists_args=roles.RoleName,
+             read=Endpoint(handler=roles.read_role, args=roles.RoleName),
+             update=Endpoint(handler=roles.write_role, args=roles.WriteRole),
+             delete=Endpoint(handler=roles.delete_role, args=roles.RoleName)),
+        path("tidy", help="Remove what dead tokens left behind.", update=Endpoint(handler=backend.tidy)),
+    )
+    return Backend(kind="token", paths=rows, help="The token backend makes, describes, renews and revokes tokens.", system=True)
+
+

@@ -1,0 +1,224 @@
+"""Creating tokens: what a caller may ask for, what a role decides, and how long the result lives."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from vault.errors import InvalidRequest
+from vault.logical.args import BOOL, DURATION, INT, LIST, PAIRS, STRING, arg
+from vault.logical.context import SystemContext
+from vault.logical.response import Auth, Response
+from vault.logical.token import Token, TokenKind
+from vault.modules.auth.methods.token.role import Role, find_role
+from vault.modules.auth.tokens import Issued, TokenStore
+from vault.modules.auth.ttl import Grant, grant_ttl
+from vault.modules.policy.name import DEFAULT, ROOT, parse_policy_names
+from vault.modules.policy.store import PolicyStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateArgs:
+    """What a caller may ask of a new token. Times are seconds."""
+
+    id: str = arg(STRING, "Id of the token; needs sudo.", default="")
+    policies: tuple[str, ...] | None = arg(LIST, "Policies; all of the caller's if absent.", default=None)
+    meta: Any = arg(PAIRS, "String pairs that go into the audit log.", default=None)
+    no_parent: bool = arg(BOOL, "Make an orphan; needs sudo.", default=False)
+    no_default_policy: bool = arg(BOOL, "Do not add the default policy.", default=False)
+    renewable: bool = arg(BOOL, "Whether the token can be renewed.", default=True)
+    ttl: int = arg(DURATION, "Life time.", default=0)
+    lease: int = arg(DURATION, "Older name of ttl.", default=0)
+    type: str = arg(STRING, "service or batch.", default="")
+    explicit_max_ttl: int = arg(DURATION, "Longest life time, renewals included.", default=0)
+    display_name: str = arg(STRING, "Name shown in lookups and in the audit log.", default="")
+    num_uses: int = arg(INT, "How many requests the token is good for; 0: unlimited.", default=0)
+    period: int = arg(DURATION, "Makes the token periodic; needs sudo.", default=0)
+    entity_alias: str = arg(STRING, "Entity alias; only with a role that allows it.", default="")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateByRoleArgs(CreateArgs):
+    """The same, under a role."""
+
+    role_name: str = arg(STRING, "Name of the role.")
+
+
+class Create:
+    """The three create endpoints: they differ in role and parent only."""
+
+    def __init__(self, tokens: TokenStore, policies: PolicyStore) -> None:
+        self._tokens = tokens
+        self._policies = policies
+
+    def create(self, context: SystemContext, args: CreateArgs) -> Response:
+        """Create a child of the caller, or an orphan where asked for and allowed."""
+        return self._create(context, args, None, orphan=args.no_parent)
+
+    def create_orphan(self, context: SystemContext, args: CreateArgs) -> Response:
+        """Create a token without a parent."""
+        return self._create(context, args, None, orphan=True)
+
+    def create_by_role(self, context: SystemContext, args: CreateByRoleArgs) -> Response:
+        """Create a token under a role."""
+        role = find_role(context, args.role_name)
+        if role is None:
+            raise InvalidRequest(f"unknown role {args.role_name}")
+        return self._create(context, args, role, orphan=role.orphan or args.no_parent)
+
+    def _create(self, context: SystemContext, args: CreateArgs, role: Role | None, *, orphan: bool) -> Response:
+        caller = context.token
+        if caller is None or caller.kind is TokenKind.BATCH:
+            raise InvalidRequest("batch tokens cannot create more tokens")
+        if caller.uses_left is not None:
+            raise InvalidRequest("restricted use token cannot generate child tokens")
+        sudo = context.acl.is_sudo(context.request.path, context.now)
+        kind = _choose_kind(args, role)
+        _check(args, kind, sudo=sudo, under_role=role is not None, orphan_path=context.path == "create-orphan")
+        names = _choose_policies(args, role, caller, sudo=sudo)
+        if kind is TokenKind.BATCH:
+            _check_batch(args, names)
+        grant = _choose_ttl(context, args, role, caller, names)
+        expires = grant.ttl_seconds > 0
+        token = Token(
+            key="",
+            kind=kind,
+            policies=names,
+            path=_choose_path(context, role),
+            display_name=_display_name(args.display_name),
+            meta=args.meta if args.meta is not None else {},
+            entity_id="" if orphan else caller.entity_id,
+            parent="" if orphan else caller.key,
+            role=role.name if role else "",
+            creation_time=context.now_ns // 10**9,
+            issued_ns=context.now_ns,
+            creation_ttl_seconds=grant.ttl_seconds,
+            ttl_seconds=grant.ttl_seconds,
+            explicit_max_ttl_seconds=_least(args.explicit_max_ttl, role.token_explicit_max_ttl if role else 0),
+            period_seconds=_least(args.period, role.token_period if role else 0) if kind is TokenKind.SERVICE else 0,
+            expires_at=context.now + grant.ttl_seconds if expires else None,
+            renewable=expires and args.renewable and (role is None or role.renewable) and kind is TokenKind.SERVICE,
+            uses_left=_least(args.num_uses, role.token_num_uses if role else 0) or None,
+            bound_cidrs=role.token_bound_cidrs if role else (),
+        )
+        issued = self._tokens.create(context.transaction, token, token_id=args.id if kind is TokenKind.SERVICE else "")
+        missing = (f'Policy "{name}" does not exist' for name in names if not self._policies.exists(context.transaction, name))
+        return Response(auth=to_auth(issued, has_meta=args.meta is not None), warnings=(*grant.warnings, *missing))
+
+
+def to_auth(issued: Issued, *, has_meta: bool = True) -> Auth:
+    """Return a token as it is handed to its holder."""
+    token = issued.token
+    return Auth(
+        client_token=issued.id,
+        accessor=token.accessor,
+        policies=token.policies,
+        token_policies=token.policies,
+        metadata=token.meta if has_meta else {},
+        lease_duration_seconds=token.ttl_seconds,
+        renewable=token.renewable,
+        entity_id=token.entity_id,
+        token_type=token.kind.value,
+        orphan=token.orphan,
+        num_uses=token.uses_left or 0,
+        display_name=token.display_name,
+    )
+
+
+def _least(*values: int) -> int:
+    """Return the smallest value that is set."""
+    return min((value for value in values if value), default=0)
+
+
+def _choose_kind(args: CreateArgs, role: Role | None) -> TokenKind:
+    if args.type not in {"", "service", "batch"}:
+        raise InvalidRequest("invalid 'token_type' value")
+    wanted = args.type
+    if role is not None:
+        wanted = role.token_type.removeprefix("default-") if role.token_type in {"service", "batch"} or not wanted else wanted
+    return TokenKind.BATCH if wanted == "batch" else TokenKind.SERVICE
+
+
+def _check(args: CreateArgs, kind: TokenKind, *, sudo: bool, under_role: bool, orphan_path: bool) -> None:
+    for name in ("ttl", "lease", "explicit_max_ttl", "period"):
+        if getattr(args, name) < 0:
+            raise InvalidRequest(f"{name} must be positive")
+    if args.num_uses < 0:
+        raise InvalidRequest("number of uses cannot be negative")
+    needs_sudo = (
+        (args.id, "specify token id"),
+        (args.no_parent and not under_role and not orphan_path, "create orphan token"),
+        (args.period and not under_role, "create periodic token"),
+    )
+    for asked, what in needs_sudo:
+        if asked and not sudo:
+            raise InvalidRequest(f"root or sudo privileges required to {what}")
+    for prefix in ("s.", "hvs."):
+        if args.id.startswith(prefix):
+            raise InvalidRequest(f"custom token ID cannot have the '{prefix}' prefix")
+    if "." in args.id:
+        raise InvalidRequest("custom token ID cannot have a '.' in the value")
+    if args.id and not re.fullmatch(r"[A-Za-z0-9_~+=-]{1,512}", args.id):
+        # A token travels in a header and is compared byte by byte: only characters that no client or proxy rewrites.
+        raise InvalidRequest("custom token ID contains a character that is not allowed")
+    if args.entity_alias:
+        raise InvalidRequest("invalid 'entity_alias' value" if under_role else "'entity_alias' is only allowed in combination with token role")
+
+
+def _check_batch(args: CreateArgs, names: tuple[str, ...]) -> None:
+    if ROOT in names:
+        raise InvalidRequest("batch tokens cannot be root tokens")
+    for name in ("period", "num_uses", "explicit_max_ttl"):
+        if getattr(args, name):
+            raise InvalidRequest(f'batch tokens cannot have "{name}" set')
+
+
+def _choose_policies(args: CreateArgs, role: Role | None, caller: Token, *, sudo: bool) -> tuple[str, ...]:
+    # A child never gains the default policy if its parent lacks it.
+    may_default = not args.no_default_policy and (sudo or DEFAULT in caller.policies or role is not None)
+    if role is not None and role.token_no_default_policy:
+        may_default = False
+    if args.policies is not None and args.policies != ():
+        names = parse_policy_names(args.policies)
+    elif role is not None:
+        names = role.allowed_policies or (() if role.allowed_policies_glob else caller.policies)
+        names = tuple(name for name in names if name != ROOT)
+    else:
+        names = caller.policies
+    if ROOT in names:
+        names = (ROOT,)
+    elif may_default:
+        names = tuple(sorted({*names, DEFAULT}))
+    if args.no_default_policy:
+        names = tuple(name for name in names if name != DEFAULT)
+    if role is not None:
+        role.check_policies(names)
+    elif not sudo and not set(names) <= set(caller.policies):
+        raise InvalidRequest("child policies must be subset of parent")
+    if ROOT in names and not caller.is_root:
+        raise InvalidRequest("root tokens may not be created without parent token being root")
+    return names
+
+
+def _choose_ttl(context: SystemContext, args: CreateArgs, role: Role | None, caller: Token, names: tuple[str, ...]) -> Grant:
+    requested = args.ttl or args.lease
+    period = _least(args.period, role.token_period if role else 0)
+    explicit = _least(args.explicit_max_ttl, role.token_explicit_max_ttl if role else 0)
+    if ROOT in names and not requested and not period and not explicit:
+        if caller.expires_at is not None:
+            raise InvalidRequest("expiring root tokens cannot create non-expiring root tokens")
+        return Grant(ttl_seconds=0)
+    return grant_ttl(context.mount, requested_seconds=requested, period_seconds=period, explicit_max_seconds=explicit)
+
+
+def _choose_path(context: SystemContext, role: Role | None) -> str:
+    path = context.request.path
+    if role is None or not role.path_suffix:
+        return path
+    return f"{path}/{role.path_suffix.rstrip('/')}"
+
+
+def _display_name(asked: str) -> str:
+    words = re.sub(r"[^A-Za-z0-9-]", "-", asked).strip("-")
+    return f"token-{words}" if words else "token"
+
+

@@ -1,0 +1,42 @@
+"""Renewing a token: the same rules whether it is named by id, accessor or lease."""
+
+from dataclasses import dataclass, replace
+
+from vault.errors import InvalidRequest
+from vault.logical.mount import Mount
+from vault.logical.token import Token, TokenKind
+from vault.modules.auth.tokens import TokenStore
+from vault.modules.auth.ttl import grant_ttl
+from vault.storage.transaction import Transaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renewed:
+    """A token with its new expiry, and what the caller is told."""
+
+    token: Token
+    ttl_seconds: int
+    warnings: tuple[str, ...]
+
+
+def renew(tokens: TokenStore, transaction: Transaction, token: Token, increment_seconds: int, mount: Mount, now: float) -> Renewed:
+    """Store and return the token with a new expiry, counted from now; raises InvalidRequest when it may not be renewed.
+
+    `mount` is the mount that made the token: its maximum holds for the token's whole life.
+    """
+    if token.kind is TokenKind.BATCH:
+        raise InvalidRequest("batch tokens cannot be renewed")
+    if not token.renewable or token.expires_at is None:
+        raise InvalidRequest("lease is not renewable")
+    grant = grant_ttl(
+        mount,
+        requested_seconds=increment_seconds or token.ttl_seconds,
+        period_seconds=token.period_seconds,
+        explicit_max_seconds=token.explicit_max_ttl_seconds,
+        age_seconds=max(0, int(now) - token.creation_time),
+    )
+    if grant.ttl_seconds <= 0:
+        raise InvalidRequest("past the max TTL, cannot renew")
+    renewed = replace(token, expires_at=now + grant.ttl_seconds, ttl_seconds=grant.ttl_seconds, last_renewal=int(now))
+    tokens.update(transaction, renewed)
+    return Renewed(token=renewed, ttl_seconds=grant.ttl_seconds, warnings=grant.warnings)

@@ -1,0 +1,241 @@
+"""The token store. A token id exists in storage only as a keyed hash; a batch token is not stored at all, it carries itself.
+
+Rows of a service token: the token by key, its accessor, its place under its parent, its lease. Revocation first marks the
+token (refused by every worker from that commit on), then removes the tree below it, children before parents, so that a
+process killed half-way leaves a mark from which anyone can go on.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import msgspec
+
+from vault.clock import Clock
+from vault.crypto import random
+from vault.errors import InvalidRequest, PermissionDenied
+from vault.logical.token import Token, TokenKind
+from vault.secret import Secret
+from vault.storage.transaction import Transaction
+
+SERVICE_PREFIX = "hvs."
+BATCH_PREFIX = "hvb."
+ID_CHARACTERS = 28  # 166 bits
+ACCESSOR_CHARACTERS = 24
+
+_ID = "sys/token/id/"
+_ACCESSOR = "sys/token/accessor/"
+_PARENT = "sys/token/parent/"
+_BATCH_AAD = "sys/token/batch"
+
+
+class Keys(Protocol):
+    """What the token store needs of the open barrier."""
+
+    def token_key(self) -> bytes:
+        """Return the key of the token hashes; raises Sealed."""
+
+    def encrypt(self, path: str, value: bytes) -> bytes:
+        """Return `value` sealed under the current barrier key, bound to `path`."""
+
+    def decrypt(self, path: str, value: bytes) -> bytes:
+        """Return what `encrypt` sealed; raises IntegrityError."""
+
+
+class Leases(Protocol):
+    """What the token store needs of the lease store."""
+
+    def put_token(self, transaction: Transaction, token: Token) -> None:
+        """Record or move the lease of a token."""
+
+    def delete_token(self, transaction: Transaction, token: Token) -> None:
+        """Forget the lease of a token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A new token and the only copy of its id."""
+
+    id: Secret
+    token: Token
+
+
+def decode_token(value: bytes) -> Token:
+    """Return the token stored as `value`."""
+    return msgspec.json.decode(value, type=Token)
+
+
+class TokenStore:
+    """Creates, finds, renews and removes tokens within a transaction."""
+
+    def __init__(self, keys: Keys, leases: Leases, clock: Clock) -> None:
+        self._keys = keys
+        self._leases = leases
+        self._clock = clock
+
+    def hash_id(self, token_id: str) -> str:
+        """Return the key of a token id."""
+        return hmac.digest(self._keys.token_key(), token_id.encode("utf-8", "replace"), hashlib.sha256).hex()
+
+    # -- finding ------------------------------------------------------------------------------------------------------
+
+    def find(self, transaction: Transaction, secret: Secret) -> Token | None:
+        """Return the live token with this id: known, not expired, not spent, not revoked."""
+        token_id = secret.reveal()
+        if token_id.startswith(BATCH_PREFIX):
+            return self._find_batch(transaction, token_id)
+        return self.find_key(transaction, self.hash_id(token_id))
+
+    def find_key(self, transaction: Transaction, key: str) -> Token | None:
+        """Return the live token with this key."""
+        token = self.find_row(transaction, key)
+        return token if token is not None and self._is_live(token) else None
+
+    def find_row(self, transaction: Transaction, key: str) -> Token | None:
+        """Return the stored token with this key, live or not."""
+        entry = transaction.get(_ID + key)
+        return None if entry is None else entry.decode(decode_token)
+
+    def find_accessor(self, transaction: Transaction, accessor: str) -> Token | None:
+        """Return the live token with this accessor."""
+        if not accessor or "/" in accessor:
+            return None
+        entry = transaction.get(_ACCESSOR + accessor)
+        return None if entry is None else self.find_key(transaction, entry.value.decode())
+
+    def list_accessors(self, transaction: Transaction, after: str, limit: int | None) -> tuple[str, ...]:
+        """Return accessors in byte order."""
+        return transaction.list_children(_ACCESSOR, after, limit)
+
+    def _is_live(self, token: Token) -> bool:
+        if token.revoked or token.uses_left == 0:
+            return False
+        return token.expires_at is None or token.expires_at > self._clock.now()
+
+    def _find_batch(self, transaction: Transaction, token_id: str) -> Token | None:
+        body = token_id[len(BATCH_PREFIX) :]
+        try:
+            sealed = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)
+            if _encode_batch(sealed) != token_id:  # spare bits of the last character: another spelling of the same token
+                return None
+            token = decode_token(self._keys.decrypt(_BATCH_AAD, sealed))
+        except (binascii.Error, ValueError, InvalidRequest, msgspec.MsgspecError):
+            return None
+        if not self._is_live(token):
+            return None
+        if token.parent and self.find_key(transaction, token.parent) is None:
+            return None
+        return token
+
+    # -- creating -----------------------------------------------------------------------------------------------------
+
+    def create(self, transaction: Transaction, token: Token, *, token_id: str = "") -> Issued:
+        """Store a new token; `key`, `accessor` and `cubbyhole` are chosen here.
+
+        The parent's row is guarded: a parent that is being revoked gets no more children.
+        """
+        if token.kind is TokenKind.BATCH:
+            sealed = self._keys.encrypt(_BATCH_AAD, msgspec.json.encode(token))
+            return Issued(Secret(_encode_batch(sealed)), token)
+        token_id = token_id or SERVICE_PREFIX + random.random_base62(ID_CHARACTERS)
+        token = replace(
+            token,
+            key=self.hash_id(token_id),
+            accessor=random.random_base62(ACCESSOR_CHARACTERS),
+            cubbyhole=random.random_base62(ACCESSOR_CHARACTERS),
+        )
+        if self.find_row(transaction, token.key) is not None:
+            raise InvalidRequest("cannot create a token with a duplicate ID")
+        if token.parent:
+            if self.find_key(transaction, token.parent) is None:
+                raise PermissionDenied
+            transaction.guard(_ID + token.parent)
+            transaction.put(f"{_PARENT}{token.parent}/{token.key}", b"")
+        transaction.put(_ACCESSOR + token.accessor, token.key.encode())
+        self._save(transaction, token)
+        return Issued(Secret(token_id), token)
+
+    def _save(self, transaction: Transaction, token: Token) -> None:
+        transaction.put(_ID + token.key, msgspec.json.encode(token))
+        self._leases.put_token(transaction, token)
+
+    def update(self, transaction: Transaction, token: Token) -> None:
+        """Store a changed service token."""
+        self._save(transaction, token)
+
+    def spend_use(self, transaction: Transaction, token: Token) -> Token:
+        """Take one use off a token with limited uses, as stored now; raises PermissionDenied when none is left."""
+        current = self.find_key(transaction, token.key)
+        if current is None or current.uses_left is None:
+            raise PermissionDenied
+        spent = replace(current, uses_left=current.uses_left - 1)
+        # The lease falls due at once when the last use goes, so that a killed worker leaves nothing behind.
+        self._save(transaction, replace(spent, expires_at=self._clock.now()) if spent.uses_left == 0 else spent)
+        return spent
+
+    # -- revoking -----------------------------------------------------------------------------------------------------
+
+    def mark_revoked(self, transaction: Transaction, key: str) -> Token | None:
+        """Refuse a token from this commit on. Returns the marked token, None if there is none."""
+        token = self.find_row(transaction, key)
+        if token is None:
+            return None
+        if not token.revoked:
+            token = replace(token, revoked=True, expires_at=self._clock.now())
+            self._save(transaction, token)
+        return token
+
+    def list_children(self, transaction: Transaction, key: str, limit: int | None = None) -> tuple[str, ...]:
+        """Return keys of the children of a token."""
+        return transaction.list_children(f"{_PARENT}{key}/", "", limit)
+
+    def orphan_child(self, transaction: Transaction, parent: str, key: str) -> None:
+        """Cut a child from its parent."""
+        child = self.find_row(transaction, key)
+        if child is not None:
+            transaction.put(_ID + key, msgspec.json.encode(replace(child, parent="")))
+        transaction.delete(f"{_PARENT}{parent}/{key}")
+
+    def remove(self, transaction: Transaction, token: Token, cubbyhole_prefix: str) -> None:
+        """Delete all rows of a token that has no children any more."""
+        transaction.delete_prefix(f"{cubbyhole_prefix}{token.cubbyhole}/")
+        if token.parent:
+            transaction.delete(f"{_PARENT}{token.parent}/{token.key}")
+        transaction.delete(_ACCESSOR + token.accessor)
+        transaction.delete(_ID + token.key)
+        self._leases.delete_token(transaction, token)
+
+    def remove_stray_accessors(self, transaction: Transaction, accessors: tuple[str, ...]) -> int:
+        """Delete accessors whose token is gone (tidy). Returns how many."""
+        stray = [accessor for accessor in accessors if self._is_stray(transaction, accessor)]
+        for accessor in stray:
+            transaction.delete(_ACCESSOR + accessor)
+        return len(stray)
+
+    def _is_stray(self, transaction: Transaction, accessor: str) -> bool:
+        entry = transaction.get(_ACCESSOR + accessor)
+        return entry is not None and self.find_row(transaction, entry.value.decode()) is None
+
+
+def _encode_batch(sealed: bytes) -> str:
+    return BATCH_PREFIX + base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
+
+
+Run = Callable[[Callable[[Transaction], object]], object]
+
+
+def walk_tree(list_children: Callable[[str], tuple[str, ...]], root: str) -> Iterator[str]:
+    """Yield the keys of a token tree, children before their parent, whatever its depth."""
+    stack: list[tuple[str, Iterator[str]]] = [(root, iter(list_children(root)))]
+    while stack:
+        key, children = stack[-1]
+        child = next(children, None)
+        if child is None:
+            stack.pop()
+            yield key
+        else:
+            stack.append((child, iter(list_children(child))))

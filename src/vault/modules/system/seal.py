@@ -1,0 +1,182 @@
+"""`sys/init`, `seal-status`, `unseal`, `seal`, `health`, `leader`: what answers before there is a token."""
+
+from base64 import b64encode
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from vault import limits
+from vault.errors import InvalidRequest
+from vault.logical.args import BOOL, INT, SECRET, STRING, arg
+from vault.logical.backend import Endpoint, Path, path
+from vault.logical.context import SystemContext
+from vault.logical.response import Response, Shape
+from vault.modules.auth.tokens import Issued
+from vault.seal import Seal, Status, parse_share
+from vault.secret import Secret
+from vault.storage.transaction import Transaction
+from vault.version import COMMIT_DATE, VERSION
+
+_NONE = Secret("")
+
+
+class Populate(Protocol):
+    """Writes what a fresh server has, and makes its root token."""
+
+    def __call__(self, transaction: Transaction) -> Issued:
+        """Return the root token."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InitArgs:
+    """How to split the unseal key."""
+
+    secret_shares: int = arg(INT, "Number of shares.", default=0)
+    secret_threshold: int = arg(INT, "Number of shares that open the seal.", default=0)
+    stored_shares: int = arg(INT, "Not used with this seal.", default=0)
+    recovery_shares: int = arg(INT, "Not used with this seal.", default=0)
+    recovery_threshold: int = arg(INT, "Not used with this seal.", default=0)
+    pgp_keys: Any = arg(STRING, "Not supported yet.", default="")
+    root_token_pgp_key: Any = arg(STRING, "Not supported yet.", default="")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnsealArgs:
+    """One share."""
+
+    key: Secret = arg(SECRET, "A key share, in hex or base64.", default=_NONE)
+    reset: bool = arg(BOOL, "Forget the shares given so far.", default=False)
+    migrate: bool = arg(BOOL, "Not used with this seal.", default=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthArgs:
+    """Which codes to answer with."""
+
+    standbyok: bool = arg(BOOL, "A standby is as good as active.", default=False, query=True)
+    perfstandbyok: bool = arg(BOOL, "Kept for clients that send it.", default=False, query=True)
+    activecode: int = arg(INT, "Code when active.", default=200, query=True)
+    standbycode: int = arg(INT, "Code when standby.", default=429, query=True)
+    sealedcode: int = arg(INT, "Code when sealed.", default=503, query=True)
+    uninitcode: int = arg(INT, "Code when not initialised.", default=501, query=True)
+    drsecondarycode: int = arg(INT, "Kept for clients that send it.", default=472, query=True)
+    performancestandbycode: int = arg(INT, "Kept for clients that send it.", default=473, query=True)
+
+
+class SealPaths:
+    """Handlers of the seal's life."""
+
+    def __init__(self, seal: Seal, populate: Populate, storage_kind: str) -> None:
+        self._seal = seal
+        self._populate = populate
+        self._storage_kind = storage_kind
+
+    def paths(self) -> tuple[Path, ...]:
+        """Return the table."""
+        def open_to_all(handler: Callable[..., Response | None], args: type | None = None, *, free: bool = False) -> Endpoint:
+            extra = {} if args is None else {"args": args}
+            return Endpoint(handler=handler, public=True, sealed=True, free=free, **extra)
+
+        return (
+            path("init", help="Initialise the server: make its keys and root token.", shape=Shape.BARE,
+                 read=open_to_all(self.read_init), update=open_to_all(self.init, InitArgs, free=True)),
+            path("seal-status", help="Tell whether the server is sealed.", shape=Shape.BARE, read=open_to_all(self.read_status)),
+            path("unseal", help="Give one key share.", shape=Shape.BARE, update=open_to_all(self.unseal, UnsealArgs, free=True)),
+            path("health", help="Tell whether the server can serve.", shape=Shape.BARE,
+                 read=open_to_all(self.read_health, HealthArgs, free=True)),
+            path("leader", help="Tell which host is active: with this storage every host is.", shape=Shape.BARE,
+                 read=open_to_all(self.read_leader)),
+            path("seal", help="Seal the server.", update=Endpoint(handler=self.close, sudo=True)),
+            path("step-down", help="Give up leadership: with this storage there is none to give up.",
+                 update=Endpoint(handler=self.step_down, sudo=True)),
+        )
+
+    def read_init(self, context: SystemContext, _: Any) -> Response:
+        """Tell whether the server is initialised."""
+        return Response(data={"initialized": self._seal.find_config(context.transaction) is not None})
+
+    def init(self, context: SystemContext, args: InitArgs) -> Response:
+        """Initialise; the answer is the only copy of the shares and the root token."""
+        if args.recovery_shares or args.recovery_threshold:
+            raise InvalidRequest("parameters recovery_shares,recovery_threshold not applicable to seal type shamir")
+        if args.pgp_keys or args.root_token_pgp_key:
+            raise InvalidRequest("encrypting shares with PGP keys is not supported")
+        root: list[Issued] = []
+        made = self._seal.initialize(
+            context.transaction, args.secret_shares, args.secret_threshold,
+            lambda transaction: root.append(self._populate(transaction)),
+        )
+        return Response(data={
+            "keys": [share.hex() for share in made.shares],
+            "keys_base64": [b64encode(share).decode() for share in made.shares],
+            "root_token": root[-1].id.reveal(),
+        })
+
+    def read_status(self, context: SystemContext, _: Any) -> Response:
+        """Tell the state of the seal."""
+        return Response(data=self._describe(self._seal.status(context.transaction)))
+
+    def unseal(self, context: SystemContext, args: UnsealArgs) -> Response:
+        """Take one share, or forget all; tell the state of the seal."""
+        if args.reset:
+            self._seal.reset()
+        elif not args.key:
+            raise InvalidRequest("'key' must be specified in request body as JSON, or 'reset' set to true")
+        else:
+            self._seal.unseal(context.transaction, parse_share(args.key.reveal()))
+        return self.read_status(context, args)
+
+    def _describe(self, status: Status) -> dict[str, Any]:
+        config = status.config
+        data: dict[str, Any] = {
+            "type": config.kind if config else "shamir",
+            "initialized": status.initialized,
+            "sealed": status.sealed,
+            "t": config.threshold if config else 0,
+            "n": config.shares if config else 0,
+            "progress": status.progress,
+            "nonce": status.nonce,
+            "version": VERSION,
+            "commit_date": COMMIT_DATE,
+            "migration": False,
+            "recovery_seal": False,
+            "storage_type": self._storage_kind,
+        }
+        if status.cluster:
+            data |= {"cluster_name": status.cluster.name, "cluster_id": status.cluster.id}
+        return data
+
+    def read_health(self, context: SystemContext, args: HealthArgs) -> Response:
+        """Tell the state as a code; every host of a cluster is active."""
+        status = self._seal.status(context.transaction)
+        code = args.uninitcode if not status.initialized else args.sealedcode if status.sealed else args.activecode
+        if not limits.STATUS_MIN <= code <= limits.STATUS_MAX:
+            raise InvalidRequest("")
+        mode = "unknown" if status.sealed else "disabled"
+        data: dict[str, Any] = {
+            "initialized": status.initialized,
+            "sealed": status.sealed,
+            "standby": status.sealed,
+            "performance_standby": False,
+            "replication_performance_mode": mode,
+            "replication_dr_mode": mode,
+            "server_time_utc": int(context.now),
+            "version": VERSION,
+        }
+        if status.cluster:
+            data |= {"cluster_name": status.cluster.name, "cluster_id": status.cluster.id}
+        return Response(data=data, status=code)
+
+    def read_leader(self, _context: SystemContext, _: Any) -> Response:
+        """Tell that there is no leader."""
+        return Response(data={
+            "ha_enabled": False, "is_self": False, "active_time": "0001-01-01T00:00:00Z",
+            "leader_address": "", "leader_cluster_address": "", "performance_standby": False, "performance_standby_last_remote_wal": 0,
+        })
+
+    def close(self, context: SystemContext, _: Any) -> None:
+        """Seal this host once the answer is on record."""
+        context.after_commit.append(self._seal.seal)
+
+    def step_down(self, _context: SystemContext, _: Any) -> None:
+        """Accept; there is nothing to give up."""

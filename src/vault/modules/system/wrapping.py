@@ -1,0 +1,86 @@
+"""`sys/wrapping/*`: opening, inspecting and moving wrapped answers.
+
+The wrapping token is named in the body, or is itself the caller's token: then the pipeline has already taken its only use, and
+that use is what opens it.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from vault.errors import InvalidRequest, PermissionDenied
+from vault.logical.args import SECRET, arg
+from vault.logical.backend import Endpoint, Path, path
+from vault.logical.context import SystemContext
+from vault.logical.response import Response, Shape
+from vault.logical.token import Token
+from vault.modules.auth.tokens import TokenStore
+from vault.secret import Secret
+from vault.wrapping import Wrapped, Wrapping
+
+_NONE = Secret("")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrappingArgs:
+    """A wrapping token; the caller's own if none is named."""
+
+    token: Secret = arg(SECRET, "The wrapping token.", default=_NONE)
+
+
+class WrappingPaths:
+    """Handlers of wrapped answers."""
+
+    def __init__(self, wrapping: Wrapping, tokens: TokenStore) -> None:
+        self._wrapping = wrapping
+        self._tokens = tokens
+
+    def paths(self) -> tuple[Path, ...]:
+        """Return the table."""
+        both = {"args": WrappingArgs}
+        return (
+            path("wrapping/wrap", help="Wrap the given fields.", shape=Shape.DOUBLED, update=Endpoint(handler=self.wrap, free=True)),
+            path("wrapping/lookup", help="Describe a wrapping token without opening it.",
+                 read=Endpoint(handler=self.lookup, public=True, **both), update=Endpoint(handler=self.lookup, public=True, **both)),
+            path("wrapping/unwrap", help="Open a wrapping token.", update=Endpoint(handler=self.unwrap, **both)),
+            path("wrapping/rewrap", help="Move a wrapped answer behind a new token.", update=Endpoint(handler=self.rewrap, **both)),
+        )
+
+    def wrap(self, context: SystemContext, _: Any) -> Response:
+        """Answer the given fields; the pipeline wraps them."""
+        if not context.request.wrap_ttl_seconds:
+            raise InvalidRequest("endpoint requires response wrapping to be used")
+        return Response(data=context.request.data)
+
+    def lookup(self, context: SystemContext, args: WrappingArgs) -> Response:
+        """Describe a wrapping token; it stays closed."""
+        secret = args.token or context.request.token
+        if not secret:
+            raise PermissionDenied
+        wrapped = self._wrapping.lookup(context.transaction, secret)
+        return Response(data={
+            "creation_path": wrapped.creation_path, "creation_time": wrapped.creation_time, "creation_ttl": wrapped.ttl_seconds,
+        })
+
+    def unwrap(self, context: SystemContext, args: WrappingArgs) -> Response | None:
+        """Answer what was wrapped, once."""
+        return _replay(self._wrapping.open(context.transaction, self._named(context, args)))
+
+    def rewrap(self, context: SystemContext, args: WrappingArgs) -> Response:
+        """Answer a new wrapping token; the old one is gone."""
+        return self._wrapping.rewrap(context.transaction, self._named(context, args))
+
+    def _named(self, context: SystemContext, args: WrappingArgs) -> Token | None:
+        if not args.token or args.token == context.request.token:
+            return context.token
+        return self._tokens.find(context.transaction, args.token)
+
+
+def _replay(wrapped: Wrapped) -> Response | None:
+    """Return the stored answer as it was; the audit trail hashes what it carries like any other answer."""
+    if not wrapped.body:
+        return None
+    return Response(body=wrapped.body.encode(), data=orjson.loads(wrapped.body))
+
+

@@ -1,0 +1,148 @@
+"""The persisted mount table: one row, so that two concurrent changes cannot both pass their conflict checks.
+
+A mount is removed in steps: it is tainted (no request reaches it any more), emptied, then forgotten. Whoever finds a tainted
+mount may go on with the work, so a process killed half-way loses nothing.
+"""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+
+from vault.crypto import random
+from vault.errors import InvalidRequest
+from vault.logical.backend import Backend
+from vault.logical.mount import Mount, MountConfig
+from vault.router import Router
+from vault.storage.transaction import Transaction
+
+PATH = "core/mounts"
+RESERVED = ("sys/", "auth/", "cubbyhole/", "identity/", "audit/")
+# Where the built-in backends live; they can be neither removed nor moved.
+BUILT_IN = ("sys/", "cubbyhole/", "identity/", "auth/token/")
+_ALIASES: Mapping[str, tuple[str, Mapping[str, str]]] = {"kv-v1": ("kv", {"version": "1"}), "kv-v2": ("kv", {"version": "2"})}
+_NAME_MAX = 512
+
+
+@dataclass(frozen=True, slots=True)
+class MountTable:
+    """All mounts, as one immutable value with its router."""
+
+    mounts: tuple[Mount, ...]
+    router: Router
+
+    @classmethod
+    def decode(cls, value: bytes) -> "MountTable":
+        """Return the table stored as `value`."""
+        mounts = msgspec.json.decode(value, type=tuple[Mount, ...])
+        return cls(mounts, Router.build(mounts))
+
+    def find(self, path: str) -> Mount | None:
+        """Return the mount at exactly this path."""
+        return self.router.mounts.get(path)
+
+
+class Mounts:
+    """Reads and changes the mount table within a transaction."""
+
+    def __init__(self, registry: "Registry") -> None:
+        self.registry = registry
+
+    def table(self, transaction: Transaction) -> MountTable:
+        """Return the current table; parsed once per change and worker."""
+        entry = transaction.get(PATH)
+        return MountTable((), Router({})) if entry is None else entry.decode(MountTable.decode)
+
+    def require(self, transaction: Transaction, path: str) -> Mount:
+        """Return the mount at exactly this path; raises InvalidRequest with Vault's words."""
+        mount = self.table(transaction).find(path)
+        if mount is None:
+            raise InvalidRequest(f'no matching mount at "{path}"')
+        return mount
+
+    def add(self, transaction: Transaction, mount: Mount) -> None:
+        """Add a mount whose path neither exists, shadows nor nests."""
+        table = self.table(transaction)
+        conflict = table.router.find_conflict(mount.path)
+        if conflict is not None:
+            raise InvalidRequest(f"path is already in use at {conflict.path}")
+        self._save(transaction, (*table.mounts, mount))
+
+    def change(self, transaction: Transaction, path: str, changed: Mount) -> None:
+        """Replace the mount at `path`, which may also move it to another free place."""
+        table = self.table(transaction)
+        rest = tuple(mount for mount in table.mounts if mount.path != path)
+        conflict = Router.build(rest).find_conflict(changed.path)
+        if conflict is not None:
+            raise InvalidRequest(f"path is already in use at {conflict.path}")
+        self._save(transaction, tuple(changed if mount.path == path else mount for mount in table.mounts))
+
+    def taint(self, transaction: Transaction, path: str) -> Mount:
+        """Close a mount to requests, as the first step of removing it."""
+        mount = self.require(transaction, path)
+        if path in BUILT_IN:
+            raise InvalidRequest(f'cannot unmount "{path}"')
+        tainted = replace(mount, tainted=True)
+        self.change(transaction, path, tainted)
+        return tainted
+
+    def forget(self, transaction: Transaction, mount: Mount) -> None:
+        """Remove an emptied mount, as the last step."""
+        table = self.table(transaction)
+        self._save(transaction, tuple(other for other in table.mounts if other.uuid != mount.uuid))
+
+    def _save(self, transaction: Transaction, mounts: tuple[Mount, ...]) -> None:
+        transaction.put(PATH, msgspec.json.encode(mounts))
+
+    def new(self, path: str, kind: str, **fields: Any) -> Mount:
+        """Return a fresh mount of a known kind at a checked path; not stored yet."""
+        kind, options = _ALIASES.get(kind, (kind, None))
+        if options is not None:
+            fields["options"] = {**(fields.get("options") or {}), **options}
+        family = "auth" if path.startswith("auth/") else "secret"
+        if not self.registry.knows(family, kind):
+            word = "auth" if family == "auth" else "secret"
+            raise InvalidRequest(f'plugin not found in the catalog: no {word} backend of type "{kind}"')
+        accessor = f"{'auth_' if family == 'auth' else ''}{kind}_{random.random_hex(4)}"
+        return Mount(path=path, kind=kind, uuid=str(uuid.UUID(bytes=random.random_bytes(16), version=4)), accessor=accessor, **fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """The backends that exist: a literal table made in bootstrap. Keys are (family, kind), then the version option."""
+
+    backends: Mapping[tuple[str, str], Mapping[str, Backend]]
+
+    def knows(self, family: str, kind: str) -> bool:
+        """Return whether a backend of that kind can be mounted."""
+        return (family, kind) in self.backends
+
+    def find(self, mount: Mount) -> Backend:
+        """Return the backend that serves a mount."""
+        versions = self.backends["auth" if mount.is_auth else "secret", mount.kind]
+        version = (mount.options or {}).get("version", "")
+        return versions.get(version) or versions[""]
+
+
+def parse_mount_path(name: str, *, prefix: str = "") -> str:
+    """Return the canonical mount path of a name: no reserved first segment, one slash at its end."""
+    path = name.strip("/") + "/"
+    if path == "/" or len(path) > _NAME_MAX or any(part in {"", ".", ".."} for part in path[:-1].split("/")):
+        raise InvalidRequest("invalid mount path")
+    if any(character in path for character in "*+{}%\\") or not path.isprintable():
+        raise InvalidRequest("mount path contains a character that is not allowed")
+    if not prefix and path.startswith(RESERVED):
+        raise InvalidRequest(f'cannot mount in "{path}": the path is reserved')
+    return prefix + path
+
+
+def default_mounts(mounts: Mounts) -> tuple[Mount, ...]:
+    """Return what a fresh server has."""
+    return (
+        mounts.new("sys/", "system", description="system endpoints used for control, policy and debugging", seal_wrap=True),
+        mounts.new("identity/", "identity", description="identity store", config=MountConfig()),
+        mounts.new("cubbyhole/", "cubbyhole", description="per-token private secret storage", local=True),
+        mounts.new("auth/token/", "token", description="token based credentials"),
+    )
