@@ -45,18 +45,19 @@ class Command:
         """Return the same command carrying another token."""
         return Command(url=self.url, token=token, home=self.home)
 
-    def run(self, *words: str, stdin: str | None = None) -> Outcome:
-        """Run one sub-command."""
+    def run(self, *words: str, stdin: str = "", output: str = "") -> Outcome:
+        """Run one sub-command; `output` names a format other than the table."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("VAULT_", "BAO_"))}
         kept |= {"BAO_ADDR": self.url, "VAULT_ADDR": self.url, "HOME": str(self.home), "BAO_MAX_RETRIES": "0"}
         if self.token is not None:
             kept["BAO_TOKEN"] = self.token
+        if output:
+            kept["BAO_FORMAT"] = output
         done = subprocess.run(
-            [BAO_BINARY, *words], capture_output=True, text=True, timeout=RUN_SECONDS_MAX, env=kept, input=stdin or "", check=False
+            [BAO_BINARY, *words], capture_output=True, text=True, timeout=RUN_SECONDS_MAX, env=kept, input=stdin, check=False
         )
         return Outcome(code=done.returncode, out=done.stdout, err=done.stderr)
 
     def json(self, *words: str) -> Any:
-        """Run one sub-command with -format=json and decode what it printed; flags go before the arguments."""
-        verb = next((place for place, word in enumerate(words) if word.startswith("-") or "/" in word or "=" in word), len(words))
-        return self.run(*words[:verb], "-format=json", *words[verb:]).ok().json
+        """Run one sub-command that must succeed and decode the JSON that it prints."""
+        return self.run(*words, output="json").ok().json

@@ -85,7 +85,8 @@ def _dev_command(kind: str, address: str, folder: Path) -> list[str]:
 
 def _config_command(kind: str, address: str, folder: Path, storage: str) -> list[str]:
     config = folder / "server.hcl"
-    listener = f'listener "tcp" {{\n  address = "{address}"\n  tls_disable = true\n}}\n'
+    cluster = "" if kind == OURS else f'  cluster_address = "{free_address()}"\n'
+    listener = f'listener "tcp" {{\n  address = "{address}"\n{cluster}  tls_disable = true\n}}\n'
     extra = "" if kind == OURS else f'api_addr = "http://{address}"\n'
     config.write_text(listener + storage + extra)
     if kind == OURS:
@@ -97,8 +98,17 @@ def persistent_storage(kind: str, folder: Path) -> str:
     """Return the storage stanza of a server whose data outlives its process."""
     data = folder / "data"
     data.mkdir(exist_ok=True)
-    name = "embedded" if kind == OURS else "file"
-    return f'storage "{name}" {{\n  path = "{data}"\n}}\n'
+    if kind == OURS:
+        return f'storage "embedded" {{\n  path = "{data}"\n}}\n'
+    return f'storage "raft" {{\n  path = "{data}"\n  node_id = "one"\n}}\ncluster_addr = "http://{free_address()}"\n'
+
+
+def await_active(wire: Wire) -> None:
+    """Wait until an unsealed server serves; the reference elects itself first when its storage is a cluster."""
+    deadline = time.monotonic() + START_SECONDS_MAX
+    while wire.get("sys/health").status != 200:
+        assert time.monotonic() < deadline, "server did not become active"
+        time.sleep(POLL_SECONDS)
 
 
 def _await_live(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
