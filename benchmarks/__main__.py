@@ -15,7 +15,7 @@ from benchmarks.load import LoadError, require_wrk
 from benchmarks.measurement import Result, Settings, measure
 from benchmarks.report import print_table, write_json, write_plot
 from benchmarks.scenario import SCENARIOS, Scenario
-from benchmarks.target import TARGETS, Target
+from benchmarks.target import APPLICATION, ROOT, TARGETS, Target
 
 RESULTS = Path(__file__).with_name("results")
 NAMES = tuple(scenario.name for scenario in SCENARIOS)
@@ -25,6 +25,7 @@ NAMES = tuple(scenario.name for scenario in SCENARIOS)
 @click.option("--rounds", default=5, show_default=True, help="Measured rounds of each server and request.")
 @click.option("--seconds", default=5, show_default=True, help="Length of a round.")
 @click.option("--connections", default=16, show_default=True, help="Keep-alive connections.")
+@click.option("--token", default=ROOT, show_default=True, type=click.Choice((ROOT, APPLICATION)), help="Who asks.")
 @click.option("--quick", is_flag=True, help="One round of one second: shows that it works, measures little.")
 @click.option("--target", "targets", multiple=True, type=click.Choice(tuple(TARGETS)), help="Only this server (may be repeated).")
 @click.option("--scenario", "scenarios", multiple=True, type=click.Choice(NAMES), help="Only this request (may be repeated).")
@@ -32,12 +33,20 @@ NAMES = tuple(scenario.name for scenario in SCENARIOS)
     "--output", default=RESULTS, type=click.Path(path_type=Path), show_default="benchmarks/results", help="Folder for JSON and plot."
 )
 def main(
-    *, rounds: int, seconds: int, connections: int, quick: bool, targets: tuple[str, ...], scenarios: tuple[str, ...], output: Path
+    *,
+    rounds: int,
+    seconds: int,
+    connections: int,
+    token: str,
+    quick: bool,
+    targets: tuple[str, ...],
+    scenarios: tuple[str, ...],
+    output: Path,
 ) -> None:
     """Compare our speed with the real bao."""
-    settings = Settings(rounds=rounds, seconds=seconds, warmup_seconds=2, connections=connections)
+    settings = Settings(rounds=rounds, seconds=seconds, warmup_seconds=2, connections=connections, token=token)
     if quick:
-        settings = Settings(rounds=1, seconds=1, warmup_seconds=1, connections=connections)
+        settings = Settings(rounds=1, seconds=1, warmup_seconds=1, connections=connections, token=token)
     chosen = tuple(scenario for scenario in SCENARIOS if not scenarios or scenario.name in scenarios)
     signal.signal(signal.SIGTERM, _exit)
     try:

@@ -18,6 +18,7 @@ class Settings:
     seconds: int
     warmup_seconds: int
     connections: int
+    token: str  # which kind of token asks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +51,7 @@ def measure(
     rounds: dict[str, list[Round]] = {target.name: [] for target in targets}
     for target in targets:
         report_progress(f"{scenario.name}: warming {target.name}")
-        _load(scenario, target, settings.connections, settings.warmup_seconds)
+        _load(scenario, target, settings, settings.warmup_seconds)
     for number in range(1, settings.rounds + 1):
         for target in targets:
             report_progress(f"{scenario.name}: round {number} of {settings.rounds}, {target.name}")
@@ -58,13 +59,14 @@ def measure(
     return tuple(_summarise(scenario.name, name, tuple(found)) for name, found in rounds.items())
 
 
-def _load(scenario: Scenario, target: Target, connections: int, seconds: int) -> Load:
-    return run_load(scenario, address=target.address, token=target.token, connections=connections, seconds=seconds)
+def _load(scenario: Scenario, target: Target, settings: Settings, seconds: int) -> Load:
+    token = target.tokens[settings.token]
+    return run_load(scenario, address=target.address, token=token, connections=settings.connections, seconds=seconds)
 
 
 def _measure_round(scenario: Scenario, target: Target, settings: Settings) -> Round:
     before = target.read_cpu_seconds()
-    load = _load(scenario, target, settings.connections, settings.seconds)
+    load = _load(scenario, target, settings, settings.seconds)
     after = target.read_cpu_seconds()
     spent = Usage(server=after.server - before.server, database=after.database - before.database)
     return Round(load=load, cpu_seconds=spent, pss_mib=target.read_pss_mib())

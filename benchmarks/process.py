@@ -34,8 +34,8 @@ def await_true(condition: Callable[[], bool], what: str) -> None:
 
 
 @contextmanager
-def running(command: list[str], *, log: Path, environment: Mapping[str, str] | None = None) -> Iterator[int]:
-    """Run a command in a session of its own, so that Ctrl-C reaches only us; yield its pid."""
+def running(command: list[str], *, log: Path, environment: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command in a session of its own, so that Ctrl-C reaches only us."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(CLIENT_VARIABLES)}
     with log.open("ab") as sink:
         process = subprocess.Popen(
@@ -48,7 +48,7 @@ def running(command: list[str], *, log: Path, environment: Mapping[str, str] | N
             start_new_session=True,
         )
     try:
-        yield process.pid
+        yield process
     except BaseException:
         if process.poll() is not None:
             tail = log.read_text(errors="replace")[-2_000:]

@@ -1,7 +1,7 @@
 """The servers that are compared. Each is started from a configuration file, initialised, unsealed and filled alike."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +12,15 @@ import requests
 from hvac.exceptions import VaultError
 
 from benchmarks import usage
+from benchmarks.load import LoadError
 from benchmarks.process import await_true, find_free_port, postgresql, running
 from benchmarks.scenario import MOUNT, POLICY, POLICY_NAME, SECRETS_COUNT
 
 BIN = Path(sys.executable).parent
 OURS_BINARY = BIN / "health-vault"
 OURS = "ours"
+ROOT = "root"
+APPLICATION = "application"
 ACTIVE_STATUS = 200
 
 
@@ -27,7 +30,7 @@ class Target:
 
     name: str
     address: str
-    token: str
+    tokens: Mapping[str, str]  # by kind: root, application
     server_pid: int
     database_pid: int | None = None
 
@@ -46,15 +49,15 @@ def ours(folder: Path) -> Iterator[Target]:
     address = f"127.0.0.1:{find_free_port()}"
     storage = f'storage "embedded" {{ path = "{folder / "data"}" }}'
     with _serving([str(OURS_BINARY), "server"], folder, address, storage) as pid:
-        token = _prepare(address)
-        yield Target(name=OURS, address=address, token=token, server_pid=pid, database_pid=_find_postmaster(folder / "data"))
+        tokens = _prepare(address)
+        yield Target(name=OURS, address=address, tokens=tokens, server_pid=pid, database_pid=_find_postmaster(folder / "data"))
 
 
 @contextmanager
 def bao_on_raft(folder: Path) -> Iterator[Target]:
     """Run bao on its own storage."""
     with _bao(folder, f'storage "raft" {{\n path = "{_make(folder / "raft")}"\n node_id = "bench" \n}}') as (address, pid):
-        yield Target(name="bao on raft", address=address, token=_prepare(address), server_pid=pid)
+        yield Target(name="bao on raft", address=address, tokens=_prepare(address), server_pid=pid)
 
 
 @contextmanager
@@ -64,7 +67,7 @@ def bao_on_postgresql(folder: Path) -> Iterator[Target]:
         postgresql(folder) as (url, database_pid),
         _bao(folder, f'storage "postgresql" {{ connection_url = "{url}" }}') as (address, pid),
     ):
-        yield Target(name="bao on PostgreSQL", address=address, token=_prepare(address), server_pid=pid, database_pid=database_pid)
+        yield Target(name="bao on PostgreSQL", address=address, tokens=_prepare(address), server_pid=pid, database_pid=database_pid)
 
 
 TARGETS: dict[str, Callable[[Path], AbstractContextManager[Target]]] = {
@@ -90,9 +93,11 @@ def _serving(command: list[str], folder: Path, address: str, stanzas: str) -> It
         f'audit "file" "file" {{\n options = {{ file_path = "{folder / "audit.log"}" }}\n}}\n'
         f"{stanzas}\n"
     )
-    with running([*command, f"-config={config}"], log=folder / "server.log") as pid:
-        await_true(lambda: _find_health(address) is not None, f"an answer of {command[0]}")
-        yield pid
+    with running([*command, f"-config={config}"], log=folder / "server.log") as process:
+        await_true(lambda: process.poll() is not None or _find_health(address) is not None, f"an answer of {command[0]}")
+        if process.returncode is not None:
+            raise LoadError(f"{command[0]} does not start")
+        yield process.pid
 
 
 def _find_health(address: str) -> int | None:
@@ -102,8 +107,8 @@ def _find_health(address: str) -> int | None:
         return None
 
 
-def _prepare(address: str) -> str:
-    """Initialise, unseal and fill a server; return an application's token, not the root token."""
+def _prepare(address: str) -> Mapping[str, str]:
+    """Initialise, unseal and fill a server; return the root token and one with a lease and a policy, as applications have."""
     client = hvac.Client(url=f"http://{address}", token="")
     secrets = client.sys.initialize(secret_shares=1, secret_threshold=1)
     client.sys.submit_unseal_key(secrets["keys"][0])
@@ -114,7 +119,8 @@ def _prepare(address: str) -> str:
     await_true(lambda: _is_written(client, 1), f"a first secret in {address}")  # bao upgrades a new kv mount in the background
     for number in range(2, SECRETS_COUNT + 1):
         _write(client, number)
-    return str(client.auth.token.create(policies=[POLICY_NAME], ttl="24h")["auth"]["client_token"])
+    application = client.auth.token.create(policies=[POLICY_NAME], ttl="24h")["auth"]["client_token"]
+    return {ROOT: secrets["root_token"], APPLICATION: application}
 
 
 def _is_written(client: hvac.Client, number: int) -> bool:
