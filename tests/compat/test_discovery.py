@@ -84,7 +84,9 @@ def test_openapi_describes_the_paths_the_token_may_use(root: Wire, anonymous: Wi
     assert anonymous.get("sys/internal/specs/openapi").json["paths"] == {}
 
 
-@pytest.mark.parametrize("path", ["sys/mounts", "sys/policies/acl/x", "auth/token/create", "secret/data/x", "cubbyhole/x", "sys/wrapping/wrap"])
+@pytest.mark.parametrize(
+    "path", ["sys/mounts", "sys/policies/acl/x", "auth/token/create", "secret/data/x", "cubbyhole/x", "sys/wrapping/wrap"]
+)
 def test_help_of_a_path_carries_an_openapi_fragment(root: Wire, path: str) -> None:
     """?help=1 is bare JSON: text, related paths, and the fragment that web clients draw forms from."""
     body = root.get(f"{path}?help=1").json

@@ -34,7 +34,13 @@ V = {"k": "v"}
 CLAUSES: dict[str, tuple[str, tuple[Attempt, ...]]] = {
     "exact path": (
         'path "M/a" { capabilities = ["read"] }',
-        (go("GET", "M/a", ALLOWED), go("GET", "M/ab", DENIED), go("GET", "M/a/b", DENIED), go("PUT", "M/a", DENIED, V), go("DELETE", "M/a", DENIED)),
+        (
+            go("GET", "M/a", ALLOWED),
+            go("GET", "M/ab", DENIED),
+            go("GET", "M/a/b", DENIED),
+            go("PUT", "M/a", DENIED, V),
+            go("DELETE", "M/a", DENIED),
+        ),
     ),
     "trailing star": (
         'path "M/a*" { capabilities = ["read"] }',
@@ -46,7 +52,13 @@ CLAUSES: dict[str, tuple[str, tuple[Attempt, ...]]] = {
     ),
     "one segment": (
         'path "M/+/x" { capabilities = ["read"] }',
-        (go("GET", "M/a/x", ALLOWED), go("GET", "M/b/x", ALLOWED), go("GET", "M/a/b/x", DENIED), go("GET", "M/a/y", DENIED), go("GET", "M/x", DENIED)),
+        (
+            go("GET", "M/a/x", ALLOWED),
+            go("GET", "M/b/x", ALLOWED),
+            go("GET", "M/a/b/x", DENIED),
+            go("GET", "M/a/y", DENIED),
+            go("GET", "M/x", DENIED),
+        ),
     ),
     "segment and star": (
         'path "M/+/x/*" { capabilities = ["read"] }',
@@ -90,11 +102,23 @@ CLAUSES: dict[str, tuple[str, tuple[Attempt, ...]]] = {
     ),
     "list needs list, in each form": (
         'path "M/*" { capabilities = ["list"] }',
-        (go("LIST", "M/", ALLOWED), go("GET", "M/?list=true", ALLOWED), go("LIST", "M/d", ALLOWED), go("LIST", "M/d/", ALLOWED), go("GET", "M/a", DENIED)),
+        (
+            go("LIST", "M/", ALLOWED),
+            go("GET", "M/?list=true", ALLOWED),
+            go("LIST", "M/d", ALLOWED),
+            go("LIST", "M/d/", ALLOWED),
+            go("GET", "M/a", DENIED),
+        ),
     ),
     "read is not list": (
         'path "M/*" { capabilities = ["read"] }',
-        (go("LIST", "M/", DENIED), go("GET", "M/?list=true", DENIED), go("GET", "M/?list=1", DENIED), go("LIST", "M/d", DENIED), go("GET", "M/d/x", ALLOWED)),
+        (
+            go("LIST", "M/", DENIED),
+            go("GET", "M/?list=true", DENIED),
+            go("GET", "M/?list=1", DENIED),
+            go("LIST", "M/d", DENIED),
+            go("GET", "M/d/x", ALLOWED),
+        ),
     ),
     "list granted with a trailing slash": (
         'path "M/d/" { capabilities = ["list"] }',
@@ -106,13 +130,23 @@ CLAUSES: dict[str, tuple[str, tuple[Attempt, ...]]] = {
     ),
     "deny of a folder beats list of its parent": (
         'path "M/*" { capabilities = ["list"] } path "M/d/*" { capabilities = ["deny"] }',
-        (go("LIST", "M/", ALLOWED), go("LIST", "M/d/", DENIED), go("LIST", "M/d", DENIED), go("GET", "M/d?list=true", DENIED), go("GET", "M/d/?list=true", DENIED)),
+        (
+            go("LIST", "M/", ALLOWED),
+            go("LIST", "M/d/", DENIED),
+            go("LIST", "M/d", DENIED),
+            go("GET", "M/d?list=true", DENIED),
+            go("GET", "M/d/?list=true", DENIED),
+        ),
     ),
     "allowed parameters": (
         'path "M/*" { capabilities = ["create", "update"] allowed_parameters = { "k" = ["v", "w*"] "free" = [] } }',
         (
-            go("PUT", "M/a", ALLOWED, {"k": "v"}), go("PUT", "M/a", ALLOWED, {"k": "wide"}), go("PUT", "M/a", ALLOWED, {"free": "x"}),
-            go("PUT", "M/a", DENIED, {"k": "x"}), go("PUT", "M/a", DENIED, {"k": "v", "other": 1}), go("PUT", "M/a", DENIED, {"other": 1}),
+            go("PUT", "M/a", ALLOWED, {"k": "v"}),
+            go("PUT", "M/a", ALLOWED, {"k": "wide"}),
+            go("PUT", "M/a", ALLOWED, {"free": "x"}),
+            go("PUT", "M/a", DENIED, {"k": "x"}),
+            go("PUT", "M/a", DENIED, {"k": "v", "other": 1}),
+            go("PUT", "M/a", DENIED, {"other": 1}),
         ),
     ),
     "allowed parameters with a star": (
@@ -122,8 +156,11 @@ CLAUSES: dict[str, tuple[str, tuple[Attempt, ...]]] = {
     "denied parameters": (
         'path "M/*" { capabilities = ["create", "update"] denied_parameters = { "bad" = [] "k" = ["x", "*y"] } }',
         (
-            go("PUT", "M/a", ALLOWED, {"k": "v"}), go("PUT", "M/a", DENIED, {"bad": 1}), go("PUT", "M/a", DENIED, {"k": "x"}),
-            go("PUT", "M/a", DENIED, {"k": "my"}), go("PUT", "M/a", ALLOWED, {"other": "x"}),
+            go("PUT", "M/a", ALLOWED, {"k": "v"}),
+            go("PUT", "M/a", DENIED, {"bad": 1}),
+            go("PUT", "M/a", DENIED, {"k": "x"}),
+            go("PUT", "M/a", DENIED, {"k": "my"}),
+            go("PUT", "M/a", ALLOWED, {"other": "x"}),
         ),
     ),
     "denied beats allowed": (
@@ -141,8 +178,11 @@ CLAUSES: dict[str, tuple[str, tuple[Attempt, ...]]] = {
     "wrapping bounds": (
         'path "M/*" { capabilities = ["read"] min_wrapping_ttl = "1m" max_wrapping_ttl = "10m" }',
         (
-            go("GET", "M/a", DENIED), go("GET", "M/a", DENIED, X_Vault_Wrap_TTL="30"), go("GET", "M/a", DENIED, X_Vault_Wrap_TTL="11m"),
-            go("GET", "M/a", ALLOWED, X_Vault_Wrap_TTL="1m"), go("GET", "M/a", ALLOWED, X_Vault_Wrap_TTL="10m"),
+            go("GET", "M/a", DENIED),
+            go("GET", "M/a", DENIED, X_Vault_Wrap_TTL="30"),
+            go("GET", "M/a", DENIED, X_Vault_Wrap_TTL="11m"),
+            go("GET", "M/a", ALLOWED, X_Vault_Wrap_TTL="1m"),
+            go("GET", "M/a", ALLOWED, X_Vault_Wrap_TTL="10m"),
         ),
     ),
     "maximum wrapping time alone": (
@@ -151,7 +191,13 @@ CLAUSES: dict[str, tuple[str, tuple[Attempt, ...]]] = {
     ),
     "old form": (
         'path "M/r" { policy = "read" } path "M/w/*" { policy = "write" } path "M/d/*" { policy = "deny" }',
-        (go("GET", "M/r", ALLOWED), go("PUT", "M/r", DENIED, V), go("PUT", "M/w/x", ALLOWED, V), go("DELETE", "M/w/x", ALLOWED), go("GET", "M/d/x", DENIED)),
+        (
+            go("GET", "M/r", ALLOWED),
+            go("PUT", "M/r", DENIED, V),
+            go("PUT", "M/w/x", ALLOWED, V),
+            go("DELETE", "M/w/x", ALLOWED),
+            go("GET", "M/d/x", DENIED),
+        ),
     ),
     "expired rule": (
         'path "M/*" { capabilities = ["read"] expiration = "2001-01-01T00:00:00Z" }',
@@ -164,15 +210,20 @@ CLAUSES: dict[str, tuple[str, tuple[Attempt, ...]]] = {
     "sudo paths need sudo even under a star": (
         'path "*" { capabilities = ["create", "read", "update", "delete", "list"] }',
         (
-            go("GET", "sys/mounts", ALLOWED), go("LIST", "auth/token/accessors", DENIED), go("GET", "sys/audit", DENIED), go("PUT", "sys/seal", DENIED),
-            go("PUT", "sys/leases/revoke-prefix/nosuch", DENIED), go("PUT", "sys/remount", DENIED, {}), go("PUT", "sys/auth/nosuch", DENIED, {"type": "x"}),
+            go("GET", "sys/mounts", ALLOWED),
+            go("LIST", "auth/token/accessors", DENIED),
+            go("GET", "sys/audit", DENIED),
+            go("PUT", "sys/seal", DENIED),
+            go("PUT", "sys/leases/revoke-prefix/nosuch", DENIED),
+            go("PUT", "sys/remount", DENIED, {}),
+            go("PUT", "sys/auth/nosuch", DENIED, {"type": "x"}),
         ),
     ),
     "sudo": (
         'path "auth/token/accessors/*" { capabilities = ["list", "sudo"] } path "sys/audit" { capabilities = ["read", "sudo"] }',
         (go("LIST", "auth/token/accessors", ALLOWED), go("GET", "sys/audit", ALLOWED)),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("clause", CLAUSES)

@@ -53,7 +53,7 @@ def test_health_body_has_the_documented_members(anonymous: Wire) -> None:
 
 
 def test_hvac_reads_health_by_head_and_get(client: hvac.Client) -> None:
-    """hvac's default is HEAD; GET gives the body."""
+    """The client's default is HEAD; GET gives the body."""
     assert client.sys.read_health_status().status_code == 200
     assert client.sys.read_health_status(method="GET")["sealed"] is False
 

@@ -53,7 +53,9 @@ def test_auth_list_shows_the_token_method(cli: Command) -> None:
     assert "token/" in cli.run("auth", "list").ok().out
 
 
-@pytest.mark.parametrize("path", ["sys/", "sys/mounts", "sys/policies/acl/x", "auth/token/create", "secret/", "secret/data/x", "cubbyhole/x"])
+@pytest.mark.parametrize(
+    "path", ["sys/", "sys/mounts", "sys/policies/acl/x", "auth/token/create", "secret/", "secret/data/x", "cubbyhole/x"]
+)
 def test_path_help_prints_text(cli: Command, path: str) -> None:
     """Every path has help."""
     shown = cli.run("path-help", path).ok().out
@@ -64,6 +66,17 @@ def test_path_help_prints_text(cli: Command, path: str) -> None:
 def test_path_help_names_the_parameters(cli: Command) -> None:
     """The help of a write path lists its fields."""
     shown = cli.run("path-help", "auth/token/create").ok().out
-    for field in ("display_name", "explicit_max_ttl", "meta", "no_default_policy", "num_uses", "period", "policies", "renewable", "ttl", "type"):
+    for field in (
+        "display_name",
+        "explicit_max_ttl",
+        "meta",
+        "no_default_policy",
+        "num_uses",
+        "period",
+        "policies",
+        "renewable",
+        "ttl",
+        "type",
+    ):
         assert field in shown
     assert cli.run("path-help", "nosuch/x").code == FAILED

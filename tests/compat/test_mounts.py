@@ -14,9 +14,19 @@ from tests.compat.wire import Wire
 
 MOVE_SECONDS_MAX = 20.0
 ENTRY_KEYS = {
-    "accessor", "config", "description", "external_entropy_access", "local", "options", "plugin_version",
-    "running_plugin_version", "running_sha256", "seal_wrap", "type", "uuid",
-}  # fmt: skip
+    "accessor",
+    "config",
+    "description",
+    "external_entropy_access",
+    "local",
+    "options",
+    "plugin_version",
+    "running_plugin_version",
+    "running_sha256",
+    "seal_wrap",
+    "type",
+    "uuid",
+}
 BUILT_IN = {"cubbyhole/": "cubbyhole", "identity/": "identity", "sys/": "system", "secret/": "kv"}
 REFUSED_PATHS = ["sys", "sys/x", "auth", "auth/x", "cubbyhole", "cubbyhole/x", "identity", "audit"]
 REFUSED_BODIES: list[tuple[dict[str, Any], str]] = [
@@ -25,7 +35,10 @@ REFUSED_BODIES: list[tuple[dict[str, Any], str]] = [
     ({"type": "nosuch"}, "plugin not found in the catalog: nosuch"),
     ({"type": "cubbyhole"}, 'mount type of "cubbyhole" is not mountable'),
     ({"type": "system"}, 'mount type of "system" is not mountable'),
-    ({"type": "kv", "config": {"default_lease_ttl": "2h", "max_lease_ttl": "1h"}}, "given default lease TTL greater than given max lease TTL"),
+    (
+        {"type": "kv", "config": {"default_lease_ttl": "2h", "max_lease_ttl": "1h"}},
+        "given default lease TTL greater than given max lease TTL",
+    ),
     ({"type": "kv", "config": {"listing_visibility": "x"}}, "invalid listing_visibility x"),
     ({"type": "kv", "config": {"default_lease_ttl": "abc"}}, ""),
     ({"type": "kv", "config": "x"}, ""),
@@ -47,7 +60,7 @@ def test_mount_table_lists_the_built_in_mounts_twice(root: Wire) -> None:
 
 
 def test_hvac_mounts_tunes_moves_and_unmounts(client: hvac.Client, name: str) -> None:
-    """hvac sees each step in the next listing."""
+    """The hvac client sees each step in the next listing."""
     client.sys.enable_secrets_engine("kv", path=name, description="mine", options={"version": "1"}, config={"default_lease_ttl": "1h"})
     entry = client.sys.list_mounted_secrets_engines()["data"][f"{name}/"]
     assert (entry["description"], entry["options"], entry["config"]["default_lease_ttl"]) == ("mine", {"version": "1"}, 3600)

@@ -45,7 +45,7 @@ def test_policy_is_stored_in_each_form(root: Wire, name: str, text: str) -> None
 
 
 def test_hvac_writes_lists_reads_and_deletes(client: hvac.Client, name: str) -> None:
-    """hvac's two families of methods see the same policies."""
+    """The client's two families of methods see the same policies."""
     client.sys.create_or_update_policy(name, READ)
     assert name in client.sys.list_policies()["data"]["policies"]
     assert client.sys.read_policy(name)["data"]["rules"] == READ
@@ -92,7 +92,7 @@ def test_old_address_takes_rules_with_a_warning(root: Wire, name: str) -> None:
 
 
 def test_built_in_policies_are_protected(root: Wire) -> None:
-    """root cannot be written nor deleted, default can be written but not deleted, response-wrapping neither."""
+    """Root cannot be written nor deleted, default can be written but not deleted, response-wrapping neither."""
     assert {"default", "root"} <= set(root.list("sys/policies/acl").data["keys"])
     assert "response-wrapping" not in root.list("sys/policies/acl").data["keys"]
     for protected in ("root", "ROOT", "response-wrapping"):
@@ -120,7 +120,7 @@ def test_root_is_last_in_the_list(root: Wire, name: str) -> None:
 
 @pytest.mark.usefixtures("ours_only")
 def test_policy_list_is_paginated(root: Wire, name: str) -> None:
-    """after and limit cut the list; limits that are no positive number never widen it."""
+    """After and limit cut the list; limits that are no positive number never widen it."""
     names = [f"{name}-{letter}" for letter in "abcd"]
     for each in names:
         root.put(f"sys/policies/acl/{each}", {"policy": READ})

@@ -140,7 +140,7 @@ def test_leader_names_no_cluster_on_a_single_server(fresh: Server) -> None:
 
 @pytest.mark.parametrize(("shares", "threshold"), [(1, 1), (10, 10), (255, 2)])
 def test_hvac_initialises_and_unseals(fresh: Server, shares: int, threshold: int) -> None:
-    """hvac drives the whole life: init, unseal, seal status, seal."""
+    """The hvac client drives the whole life: init, unseal, seal status, seal."""
     client = hvac.Client(url=fresh.url)
     assert client.sys.is_initialized() is False
     made = client.sys.initialize(secret_shares=shares, secret_threshold=threshold)

@@ -11,7 +11,7 @@ SEALED_CODE = 2
 
 
 def test_operator_commands_drive_a_server_from_init_to_seal(target: str, tmp_path: Path) -> None:
-    """init prints shares and token, unseal counts, status exits 0 only when unsealed, seal works once authenticated."""
+    """Init prints shares and token, unseal counts, status exits 0 only when unsealed, seal works once authenticated."""
     home = tmp_path / "home"
     home.mkdir()
     with configured_server(target, tmp_path) as running:
