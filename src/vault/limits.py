@@ -23,3 +23,12 @@ CUSTOM_METADATA_VALUE_BYTES_MAX = 512
 
 STATUS_MIN = 200  # sys/health lets the caller choose the status: only final ones
 STATUS_MAX = 599
+
+POLICY_BYTES_MAX = 1024 * 1024  # the text of a policy is parsed while its writer waits: about a second
+POLICY_PATHS_MAX = 20_000  # path blocks of one policy; every one is compiled for every combination of policies it is in
+POLICY_DEPTH_MAX = 64  # nesting in a policy; the parser recurses
+JSON_EXPONENT_MAX = 500  # beyond every IEEE 754 double (308) and decimal64 (384); a reader of 1e999999999 would fill its memory
+CACHED_LISTING_MAX = 10_000  # names of one cached listing
+
+KV_VERSIONS_DEFAULT = 10  # Vault's number of versions kept where nobody names one
+KV_UPGRADE_BATCH = 100  # secrets moved in one transaction, so that an upgrade never holds many rows at once

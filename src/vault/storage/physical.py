@@ -1,0 +1,62 @@
+"""Rows as storage keeps them: a path, ciphertext, a version. Few methods; one contract suite runs against every implementation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+ABSENT = 0  # the version of a row that is not there
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A stored row. Its version changes with every write and is never used twice."""
+
+    value: bytes
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One write, or a guard (`value` and `delete` unset) that only checks the version."""
+
+    path: str
+    value: bytes | None = None
+    delete: bool = False
+    expected: int | None = None  # None: whatever is there
+    expires_at: float | None = None  # unix seconds
+
+
+class Prepared(Protocol):
+    """Changes that are checked and applied, but not yet visible to anyone."""
+
+    created: frozenset[str]  # paths that were not there before
+    removed: frozenset[str]  # paths that are gone, those below deleted prefixes included
+
+    def commit(self) -> None:
+        """Make the changes visible; raises OutcomeUnknown if that cannot be known."""
+
+    def rollback(self) -> None:
+        """Drop the changes."""
+
+
+class Physical(Protocol):
+    """Where rows live."""
+
+    def get(self, path: str) -> Row | None:
+        """Return the row at exactly this path."""
+
+    def list_children(self, prefix: str, after: str, limit: int | None) -> tuple[str, ...]:
+        """Return names directly below a prefix, folders with a slash, in byte order, after `after`."""
+
+    def list_subtree(self, prefix: str, after: str, limit: int) -> tuple[str, ...]:
+        """Return paths below a prefix, relative to it, in byte order, after `after`."""
+
+    def list_expired(self, before: float, limit: int) -> tuple[str, ...]:
+        """Return paths whose expiry lies before a time, oldest first."""
+
+    def prepare(self, version: int, changes: Sequence[Change], prefixes: Sequence[str]) -> Prepared:
+        """Check and apply changes, delete all below `prefixes`; raises WriteConflict when a version differs."""
+
+
+class WriteConflict(Exception):
+    """Somebody else wrote a row since it was read."""

@@ -1,0 +1,263 @@
+"""Optimistic transactions over encrypted rows.
+
+A transaction buffers its writes. A row that it read and then wrote is written on the condition that it is still what was read;
+if it is not, the work is run again from the start. So handlers need no locks, and a handler that keeps to its transaction is
+exact under any number of workers. A transaction that wrote nothing costs no round trip; one that read only cached rows costs
+none for reading.
+"""
+
+import random
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from vault import limits
+from vault.errors import Conflict, OutcomeUnknown
+from vault.storage.barrier import Barrier
+from vault.storage.cache import Cache, Entry, list_key, slot_of
+from vault.storage.physical import ABSENT, Change, Physical, Prepared, WriteConflict
+
+T = TypeVar("T")
+
+# The only rows that are not encrypted by the barrier: what a sealed server must read. Their contents are sealed by other keys
+# or tell nothing.
+PLAIN = frozenset({"core/seal-config", "core/root-key", "core/keyring", "core/audit-plain"})
+_STRIPES = 64
+
+
+@dataclass(slots=True)
+class _Write:
+    value: bytes | None  # None: delete
+    plain: bool = False
+    expires_at: float | None = None
+    sealed: bytes | None = None
+
+
+class Transaction:
+    """What one request reads and writes."""
+
+    def __init__(self, store: "Store", *, fresh: bool = False) -> None:
+        self._store = store
+        self._fresh = fresh
+        self._reads: dict[str, Entry | None] = {}
+        self._writes: dict[str, _Write] = {}
+        self._guards: set[str] = set()
+        self._prefixes: list[str] = []
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def get(self, path: str) -> Entry | None:
+        """Return the entry at exactly this path; own writes first."""
+        write = self._writes.get(path)
+        if write is not None:
+            return None if write.value is None else Entry(write.value, -1)
+        if any(path.startswith(prefix) for prefix in self._prefixes):
+            return None
+        if path in self._reads:
+            return self._reads[path]
+        entry = self._reads[path] = self._store.load(path, fresh=self._fresh)
+        return entry
+
+    def get_plain(self, path: str) -> bytes | None:
+        """Return one of the few rows that are not encrypted by the barrier."""
+        write = self._writes.get(path)
+        if write is not None:
+            return write.value
+        if path not in self._reads:
+            self._reads[path] = self._store.load_plain(path)
+        entry = self._reads[path]
+        return None if entry is None else entry.value
+
+    def list_children(self, prefix: str, after: str = "", limit: int | None = None) -> tuple[str, ...]:
+        """Return names directly below a prefix, folders with a slash, in byte order. Own writes of new rows are not seen."""
+        return self._store.list_children(prefix, after, limit, fresh=self._fresh)
+
+    def list_subtree(self, prefix: str, after: str = "", limit: int = 1000) -> tuple[str, ...]:
+        """Return paths below a prefix, relative to it, in byte order."""
+        return self._store.physical.list_subtree(prefix, after, limit)
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    def put(self, path: str, value: bytes, expires_at: float | None = None) -> None:
+        """Write a row."""
+        self._writes[path] = _Write(value, expires_at=expires_at)
+
+    def put_plain(self, path: str, value: bytes) -> None:
+        """Write one of the few rows that are not encrypted by the barrier."""
+        if path not in PLAIN:
+            raise ValueError(path)
+        self._writes[path] = _Write(value, plain=True)
+
+    def delete(self, path: str) -> None:
+        """Delete a row; a missing one is no error."""
+        self._writes[path] = _Write(None)
+
+    def delete_prefix(self, prefix: str) -> None:
+        """Delete all rows below a prefix."""
+        self._prefixes.append(prefix)
+        for path in [path for path in self._writes if path.startswith(prefix)]:
+            del self._writes[path]
+
+    def guard(self, path: str) -> None:
+        """Fail the commit if this row is not as it was read."""
+        self.get(path)
+        self._guards.add(path)
+
+    @property
+    def has_changes(self) -> bool:
+        """Return whether there is anything to commit."""
+        return bool(self._writes or self._prefixes)
+
+    def seal_writes(self) -> None:
+        """Encrypt what was written so far, while the barrier is open: for the one transaction that makes the keys."""
+        for path, write in self._writes.items():
+            if write.value is not None and write.sealed is None:
+                write.sealed = write.value if write.plain else self._store.barrier.encrypt(path, write.value)
+
+    def changes(self) -> list[Change]:
+        """Return the changes in path order, the order in which rows are locked."""
+        self.seal_writes()
+        paths = sorted(self._writes.keys() | self._guards)
+        return [self._change(path) for path in paths]
+
+    def _change(self, path: str) -> Change:
+        expected = self._expected(path)
+        write = self._writes.get(path)
+        if write is None:
+            return Change(path=path, expected=expected)
+        return Change(path=path, value=write.sealed, delete=write.value is None, expected=expected, expires_at=write.expires_at)
+
+    def _expected(self, path: str) -> int | None:
+        if path not in self._reads:
+            return None
+        entry = self._reads[path]
+        return ABSENT if entry is None else entry.version
+
+    @property
+    def prefixes(self) -> list[str]:
+        """Return the prefixes to be emptied."""
+        return self._prefixes
+
+    def written(self) -> dict[str, bytes | None]:
+        """Return the encrypted rows by path, new value or None."""
+        return {path: write.value for path, write in self._writes.items() if not write.plain}
+
+
+class Store:
+    """Runs transactions over rows, a barrier and this worker's cache."""
+
+    def __init__(self, physical: Physical, barrier: Barrier, cache: Cache, bump: Callable[[set[int]], dict[int, int]]) -> None:
+        self.physical = physical
+        self.barrier = barrier
+        self.cache = cache
+        self._bump = bump
+        self._stripes = [threading.Lock() for _ in range(_STRIPES)]
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def read(self) -> Transaction:
+        """Return a transaction for reading."""
+        return Transaction(self)
+
+    def load(self, path: str, *, fresh: bool = False) -> Entry | None:
+        """Return the entry at a path, from the cache where that is still valid."""
+        if not fresh:
+            found, entry = self.cache.find(path)
+            if found:
+                return entry  # type: ignore[no-any-return]  # paths map to entries, listings have keys of their own
+        noted = self.cache.note(path)
+        row = self.physical.get(path)
+        entry = None if row is None else Entry(self.barrier.decrypt(path, row.value), row.version)
+        self.cache.keep(path, noted, entry)
+        return entry
+
+    def load_plain(self, path: str) -> Entry | None:
+        """Return one of the few rows that are not encrypted by the barrier, never from the cache."""
+        if path not in PLAIN:
+            raise ValueError(path)
+        row = self.physical.get(path)
+        return None if row is None else Entry(row.value, row.version)
+
+    def list_children(self, prefix: str, after: str, limit: int | None, *, fresh: bool = False) -> tuple[str, ...]:
+        """Return names directly below a prefix."""
+        key = (prefix, after, limit)
+        if not fresh:
+            found, names = self.cache.find(key)
+            if found:
+                return names  # type: ignore[no-any-return]  # listing keys map to names
+        noted = self.cache.note(list_key(prefix))
+        names = self.physical.list_children(prefix, after, limit)
+        if len(names) <= limits.CACHED_LISTING_MAX:
+            self.cache.keep(key, noted, names)
+        return names
+
+    def list_expired(self, before: float, limit: int) -> tuple[str, ...]:
+        """Return paths whose expiry lies before a time (unix seconds), oldest first."""
+        return self.physical.list_expired(before, limit)
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    def run(self, work: Callable[[Transaction], T], before_commit: Callable[[T], Any] | None = None) -> T:
+        """Run `work` and commit what it wrote; run it again when another writer came first.
+
+        `before_commit` gets the result while the changes are checked and applied but not yet visible; if it raises, nothing
+        of the transaction happens.
+        """
+        stripe: threading.Lock | None = None
+        try:
+            for attempt in range(limits.TRANSACTION_ATTEMPTS_MAX):
+                transaction = Transaction(self, fresh=attempt > 0)
+                result = work(transaction)
+                try:
+                    self._commit(transaction, lambda result=result: before_commit(result) if before_commit else None)
+                    return result
+                except WriteConflict as conflict:
+                    # Threads of this process queue up for a contended row; other processes are kept apart by chance.
+                    if stripe is None:
+                        stripe = self._stripes[hash(str(conflict)) % _STRIPES]
+                        stripe.acquire()
+                    time.sleep(random.random() * min(0.0005 * 2**attempt, 0.02))  # noqa: S311 - spreads retries, no secret
+            raise Conflict
+        finally:
+            if stripe is not None:
+                stripe.release()
+
+    def _commit(self, transaction: Transaction, before_commit: Callable[[], Any]) -> None:
+        if not transaction.has_changes:
+            before_commit()
+            return
+        version = secrets.randbits(63) | 1
+        changes = transaction.changes()
+        noted = {path: self.cache.note(path) for path in transaction.written()}
+        prepared = self.physical.prepare(version, changes, transaction.prefixes)
+        try:
+            before_commit()
+        except BaseException:
+            prepared.rollback()
+            raise
+        try:
+            prepared.commit()
+        except OutcomeUnknown:
+            self._publish(transaction, prepared)
+            raise
+        moved = self._publish(transaction, prepared)
+        for path, value in transaction.written().items():
+            slot, generation = noted[path]
+            if moved[slot] == generation + 1:  # nobody else wrote in between: what was written is what is there
+                self.cache.keep(path, (slot, generation + 1), None if value is None else Entry(value, version))
+
+    def _publish(self, transaction: Transaction, prepared: Prepared) -> dict[int, int]:
+        """Move the counters of all that changed: rows, and the listings of the folders above what came or went."""
+        slots = {slot_of(path) for path in transaction.written()}
+        for path in prepared.created | prepared.removed:
+            slots.add(slot_of(path))
+            slots |= {slot_of(list_key(folder)) for folder in folders_above(path)}
+        return self._bump(slots)
+
+
+def folders_above(path: str) -> list[str]:
+    """Return every prefix of a path that ends with a slash."""
+    return [path[: index + 1] for index, character in enumerate(path) if character == "/"]
