@@ -32,3 +32,9 @@ CACHED_LISTING_MAX = 10_000  # names of one cached listing
 
 KV_VERSIONS_DEFAULT = 10  # Vault's number of versions kept where nobody names one
 KV_UPGRADE_BATCH = 100  # secrets moved in one transaction, so that an upgrade never holds many rows at once
+KV_SCAN_PAGE = 1_000  # rows of a recursive listing fetched at once
+
+POLICY_NAME_BYTES_MAX = 256  # a name is part of a row's path, and of every token that holds it
+COMPILED_ACLS_MAX = 1_024  # compiled combinations of policies per worker; a combination of small policies takes about 20 KB
+EXPIRED_POLICIES_MAX = 100  # ended policies that one write removes on its way
+RANDOM_BYTES_MAX = 128 * 1024  # Vault's bound of sys/tools/random
