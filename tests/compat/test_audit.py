@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hvac
 import pytest
 
 from tests.compat.command import Command
@@ -165,6 +166,16 @@ def test_audit_paths_need_sudo(anonymous: Wire, holder: Holder, server: Server) 
         assert sender.get("sys/audit").status == 403
         assert sender.put("sys/audit/no", body).status == 403
         assert sender.delete("sys/audit/no").status == 403
+
+
+def test_hvac_handles_devices(client: hvac.Client, server: Server, name: str) -> None:
+    """The client enables, lists, hashes and disables."""
+    options = {"file_path": str(server.audit_folder / f"{name}-hvac.log")}
+    client.sys.enable_audit_device("file", path=name, description="mine", options=options)
+    assert client.sys.list_enabled_audit_devices()["data"][f"{name}/"]["description"] == "mine"
+    assert client.sys.calculate_hash(name, "x")["data"]["hash"].startswith(HASH)
+    client.sys.disable_audit_device(name)
+    assert f"{name}/" not in client.sys.list_enabled_audit_devices()["data"]
 
 
 def test_audit_commands(cli: Command, server: Server, name: str) -> None:

@@ -47,7 +47,18 @@ def test_lookup_tells_the_lease(root: Wire, leased: dict[str, Any], client: hvac
     assert found["expire_time"]
     assert 3590 <= found["ttl"] <= 3600
     assert found["last_renewal"] is None
-    assert "renewable" in found
+    assert (found["renewable"], found["path"]) == (True, leased["prefix"])
+
+
+def test_token_lease_is_renewed_through_the_token_only(root: Wire, leased: dict[str, Any]) -> None:
+    """The lease path refuses; after a renewal of the token the lease tells it."""
+    identifier = lease_id(root, leased["prefix"])
+    refused = root.put("sys/leases/renew", {"lease_id": identifier, "increment": 60})
+    assert (refused.status, refused.errors) == (400, ["tokens cannot be renewed through this endpoint"])
+    root.post("auth/token/renew", {"token": leased["client_token"], "increment": 60})
+    found = root.put("sys/leases/lookup", {"lease_id": identifier}).data
+    assert found["last_renewal"]
+    assert found["ttl"] <= 60
 
 
 REFUSALS: list[tuple[str, dict[str, Any], str]] = [
