@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from vault.clock import Clock
-from vault.errors import PermissionDenied
+from vault.errors import DeniedByPolicy, PermissionDenied
 from vault.logical.backend import Endpoint
 from vault.logical.operation import Operation
 from vault.logical.request import Request
@@ -92,7 +92,7 @@ class Authority:
         request = principal.request
         decision = principal.acl.decide(request.operation, request.path, request.data, request.wrap_ttl_seconds, self._clock.now())
         if not decision.allowed or (endpoint.sudo and not decision.sudo):
-            raise PermissionDenied
+            raise DeniedByPolicy
         return replace(principal, granting_policies=decision.granting_policies)
 
     def _require_row(self, transaction: Transaction, key: str) -> Token:

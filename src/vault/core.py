@@ -7,15 +7,13 @@ whose answer cannot be audited changes nothing.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
-from vault import logical_help as path_help
 from vault.audit.trail import Broker, Trail
 from vault.authority import Authority, Principal
 from vault.clock import Clock
 from vault.errors import AuditFailed, OutcomeUnknown, UnsupportedOperation, UnsupportedPath, VaultError
-from vault.logical.args import name_surprises, parse_args
-from vault.logical.backend import Backend, Endpoint, Match
+from vault.logical.args import NoArgs, name_surprises, parse_args
+from vault.logical.backend import Backend, Endpoint, Match, Path
 from vault.logical.context import SystemContext
 from vault.logical.mount import Mount
 from vault.logical.operation import Operation
@@ -41,6 +39,13 @@ class Call:
     path: str  # below the mount
 
 
+def _refuse(error: VaultError, _context: SystemContext, _args: NoArgs) -> None:
+    raise error
+
+
+_NOWHERE = Match(path=Path(patterns=(), help="", operations={}), captures={})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Core:
     """The pipeline and what it needs."""
@@ -55,6 +60,7 @@ class Core:
     clock: Clock
     system: Backend
     system_mount: Mount
+    help: Endpoint
 
     def handle(self, request: Request) -> Response | None:
         """Answer a request; raises a VaultError for every refusal. Both are on the audit trail before this returns."""
@@ -88,16 +94,27 @@ class Core:
         self.seal.require_open()
         mount = self.mounts.table(reader).router.find(request.path)
         if mount is None or mount.tainted:
-            raise UnsupportedPath(f'no handler for route "{request.path}". route entry not found.')
+            return self._unrouted(request, UnsupportedPath(f'no handler for route "{request.path}". route entry not found.'))
         backend = self.mounts.registry.find(mount)
         path = request.path[len(mount.path) :]
         match = backend.find_match(path)
         if match is None:
-            raise UnsupportedPath
-        endpoint = path_help.ENDPOINT if request.operation is Operation.HELP else match.path.find_endpoint(request.operation)
+            return self._unrouted(request, UnsupportedPath(), mount)
+        endpoint = self.help if request.operation is Operation.HELP else match.path.find_endpoint(request.operation)
         if endpoint is None:
-            raise UnsupportedOperation
+            return self._unrouted(request, UnsupportedOperation(), mount)
         return Call(request=request, mount=mount, backend=backend, match=match, endpoint=endpoint, path=path)
+
+    def _unrouted(self, request: Request, error: VaultError, mount: Mount | None = None) -> Call:
+        """Return a call that ends in `error`, but only for a caller whose token and policies let it come so far."""
+        return Call(
+            request=request,
+            mount=mount or self.system_mount,
+            backend=self.system,
+            match=_NOWHERE,
+            endpoint=Endpoint(handler=partial(_refuse, error), free=True),
+            path="",
+        )
 
     def _find_exists(self, call: Call, reader: Transaction) -> Callable[[Principal], bool] | None:
         """Return how to tell create from update, where the path tells them apart."""

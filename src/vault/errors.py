@@ -38,6 +38,12 @@ class PermissionDenied(VaultError):
     message = "permission denied"
 
 
+class DeniedByPolicy(PermissionDenied):
+    """The token is good, its policies do not allow this. Told apart only by Vault's wording."""
+
+    message = "1 error occurred:\n\t* permission denied\n\n"
+
+
 class NotFound(VaultError):
     """Nothing stored under that name. Vault answers an empty error list."""
 
@@ -47,13 +53,13 @@ class NotFound(VaultError):
 class UnsupportedPath(VaultError):
     """No mount or no declared path answers to this."""
 
-    message = "unsupported path"
+    message = "1 error occurred:\n\t* unsupported path\n\n"
 
 
 class UnsupportedOperation(VaultError):
     """The path exists, the operation does not."""
 
-    message = "unsupported operation"
+    message = "1 error occurred:\n\t* unsupported operation\n\n"
 
 
 class UnsupportedMediaType(VaultError):

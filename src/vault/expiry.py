@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 import structlog
@@ -15,7 +16,7 @@ import structlog
 from vault.clock import Clock
 from vault.crypto import random
 from vault.errors import VaultError
-from vault.leases import PREFIX, LeaseStore
+from vault.leases import PREFIX
 from vault.mounts import Mounts
 from vault.revocation import Revoker
 from vault.storage.transaction import Store, Transaction
@@ -24,6 +25,8 @@ LEADER = "core/leader"
 TERM_SECONDS = 15.0  # a killed leader is replaced within this and one interval
 INTERVAL_SECONDS = 2.0
 BATCH = 500
+
+T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
 
@@ -69,6 +72,23 @@ class Leadership:
         return None if entry is None else msgspec.json.decode(entry.value, type=Leader)
 
 
+class Fenced:
+    """A store whose transactions commit only while this process leads."""
+
+    def __init__(self, store: Store, leadership: Leadership) -> None:
+        self._store = store
+        self._leadership = leadership
+
+    def run(self, work: Callable[[Transaction], T]) -> T:
+        """Run one transaction under the leadership."""
+
+        def fenced(transaction: Transaction) -> T:
+            self._leadership.require(transaction)
+            return work(transaction)
+
+        return self._store.run(fenced)
+
+
 class LeadershipLost(VaultError):
     """Somebody else does the background work now."""
 
@@ -78,14 +98,14 @@ class LeadershipLost(VaultError):
 class ExpiryWorker:
     """The thread in each worker process that does the background work when it leads."""
 
-    def __init__(self, store: Store, mounts: Mounts, leases: LeaseStore, revoker: Revoker, clock: Clock, is_open: Callable[[], bool]) -> None:
+    def __init__(self, store: Store, mounts: Mounts, leadership: Leadership, revoker: Revoker, clock: Clock, is_open: Callable[[], bool]) -> None:
+        """`revoker` runs behind `Fenced` with the same leadership."""
         self._store = store
         self._mounts = mounts
-        self._leases = leases
         self._revoker = revoker
         self._clock = clock
         self._is_open = is_open
-        self._leadership = Leadership(store, clock)
+        self._leadership = leadership
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -112,7 +132,6 @@ class ExpiryWorker:
         """Do what is due now."""
         while due := self._list_due():
             for lease_id in due:
-                self._store.run(self._leadership.require)
                 with suppress(VaultError):  # noted on the lease by the revoker; the next ones are due too
                     self._revoker.revoke_lease(lease_id)
             if self._stop.is_set() or not self._leadership.acquire():

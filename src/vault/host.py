@@ -20,14 +20,23 @@ from vault import limits
 KEY_BYTES = 32
 SHARE_BYTES_MAX = 33
 NONCE_BYTES = 36
-AREA_BYTES = 4096
+AUDIT_SLOTS = 32
+AUDIT_SLOT_BYTES = 128
+
+# Places of the lock file, one byte each.
+SEAL_LOCK = 0
+GENERATION_LOCK = 1
+AUDIT_LOCK = 2  # and the slots after it
+_LOCKS = AUDIT_LOCK + AUDIT_SLOTS
+
+_SPINS = 10_000  # far longer than any change takes
 
 _HEADER = struct.Struct(f"<QB{KEY_BYTES}sB{NONCE_BYTES}sB")  # epoch, open, root key, nonce length, nonce, share count
 _SEQUENCE = 0
 _SEAL = 8
 _SHARES = 256
 _AREA = 16 * 1024
-_GENERATIONS = _AREA + AREA_BYTES
+_GENERATIONS = _AREA + AUDIT_SLOTS * AUDIT_SLOT_BYTES
 _PAGE_BYTES = _GENERATIONS + 8 * limits.GENERATION_SLOTS
 
 
@@ -53,27 +62,28 @@ class HostPage:
         self._map.madvise(mmap.MADV_DONTDUMP)
         self.locked_in_memory = _lock_in_memory(self._map)
         self._lock_file = os.memfd_create("health-vault-host", os.MFD_CLOEXEC)
-        self._threads = threading.Lock()
+        self._threads = _make_thread_locks()
         self.generations = Generations(memoryview(self._map)[_GENERATIONS:].cast("Q"), self)
         self._sequence = memoryview(self._map)[:8].cast("Q")
         os.register_at_fork(after_in_child=self._after_fork)
 
     def _after_fork(self) -> None:
-        self._threads = threading.Lock()
+        self._threads = _make_thread_locks()
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Exclude all other threads and processes of the host. The kernel frees the lock of a process that dies."""
-        with self._threads:
-            fcntl.lockf(self._lock_file, fcntl.LOCK_EX)
+    def lock(self, place: int = SEAL_LOCK) -> Iterator[None]:
+        """Exclude all other threads and processes of the host from one place. The kernel frees the lock of a process that dies."""
+        with self._threads[place]:
+            fcntl.lockf(self._lock_file, fcntl.LOCK_EX, 1, place)
             try:
                 yield
             finally:
-                fcntl.lockf(self._lock_file, fcntl.LOCK_UN)
+                fcntl.lockf(self._lock_file, fcntl.LOCK_UN, 1, place)
 
-    def area(self) -> memoryview:
-        """Return the bytes that the audit chains share."""
-        return memoryview(self._map)[_AREA : _AREA + AREA_BYTES]
+    def audit_area(self, slot: int) -> memoryview:
+        """Return the bytes that all processes share about one audit device; change them under its lock only."""
+        start = _AREA + slot * AUDIT_SLOT_BYTES
+        return memoryview(self._map)[start : start + AUDIT_SLOT_BYTES]
 
     # -- seal ---------------------------------------------------------------------------------------------------------
 
@@ -84,12 +94,21 @@ class HostPage:
 
     def read_seal(self) -> SealState:
         """Return the seal state, whole."""
-        while True:
+        return self.read_seal_version()[1]
+
+    def read_seal_version(self) -> tuple[int, SealState]:
+        """Return the seal state, whole, and the number under which it was read."""
+        for _ in range(_SPINS):
             before = self._sequence[0]
             state = self._read_seal()
             if before % 2 == 0 and before == self._sequence[0]:
-                return state
+                return before, state
             os.sched_yield()
+        with self.lock():
+            if self._sequence[0] % 2:  # its writer was killed half-way: what it left is no state, so the host is sealed
+                self._write(self._read_seal().epoch + 1, b"", "", ())
+                self._sequence[0] += 1
+            return self._sequence[0], self._read_seal()
 
     def _read_seal(self) -> SealState:
         epoch, is_open, key, nonce_length, nonce, count = _HEADER.unpack_from(self._map, _SEAL)
@@ -107,19 +126,19 @@ class HostPage:
 
     def write_progress(self, nonce: str, shares: tuple[bytes, ...]) -> None:
         """Store the shares given so far; call under the lock."""
-        state = self.read_seal()
+        state = self._read_seal()
         with self._change():
             self._write(state.epoch, state.root_key, nonce, shares)
 
     def write_unsealed(self, root_key: bytes) -> None:
         """Open the host; call under the lock."""
-        state = self.read_seal()
+        state = self._read_seal()
         with self._change():
             self._write(state.epoch + 1, root_key, "", ())
 
     def wipe(self) -> None:
         """Close the host and forget the root key; call under the lock."""
-        state = self.read_seal()
+        state = self._read_seal()
         with self._change():
             self._write(state.epoch + 1, b"", "", ())
 
@@ -156,7 +175,7 @@ class Generations:
         """Move the counters of the slots; return where they are now."""
         counters = self._counters
         moved = {}
-        with self._page.lock():
+        with self._page.lock(GENERATION_LOCK):
             for slot in slots:
                 counters[slot] = moved[slot] = counters[slot] + 1
         return moved
@@ -164,6 +183,10 @@ class Generations:
     def bump_all(self) -> None:
         """Move every counter: for a process that died between its commit and its bump."""
         self.bump(set(range(len(self._counters))))
+
+
+def _make_thread_locks() -> tuple[threading.Lock, ...]:
+    return tuple(threading.Lock() for _ in range(_LOCKS))
 
 
 def _lock_in_memory(page: mmap.mmap) -> bool:

@@ -6,13 +6,24 @@ Every step is idempotent and leaves a state from which the expiry worker goes on
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from typing import Protocol, TypeVar
 
 from vault.clock import Clock
 from vault.leases import LeaseStore
 from vault.logical.mount import Mount
 from vault.modules.auth.tokens import TokenStore, walk_tree
 from vault.mounts import Mounts
-from vault.storage.transaction import Store, Transaction
+from vault.storage.transaction import Transaction
+
+T = TypeVar("T")
+
+
+class Runner(Protocol):
+    """Where transactions run: the store, or the store behind a fence."""
+
+    def run(self, work: Callable[[Transaction], T]) -> T:
+        """Run one transaction, again on conflict."""
+
 
 BATCH = 500  # rows per transaction: short locks, and far below the statement timeout
 
@@ -21,7 +32,7 @@ class Revoker:
     """Removes what was marked, and marks what falls due."""
 
     def __init__(
-        self, store: Store, tokens: TokenStore, leases: LeaseStore, mounts: Mounts, clock: Clock, cubbyhole_prefix: Callable[[Transaction], str]
+        self, store: Runner, tokens: TokenStore, leases: LeaseStore, mounts: Mounts, clock: Clock, cubbyhole_prefix: Callable[[Transaction], str]
     ) -> None:
         self._store = store
         self._mounts = mounts

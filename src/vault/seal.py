@@ -18,8 +18,7 @@ import msgspec
 from vault import limits
 from vault.crypto import aead, random, shamir
 from vault.errors import IntegrityError, InvalidRequest, Sealed
-from vault.host import HostPage, SealState
-from vault.storage.barrier import Barrier
+from vault.host import HostPage
 from vault.storage.keyring import Keyring
 from vault.storage.transaction import Store, Transaction
 
@@ -71,11 +70,12 @@ class Initialized:
 class Seal:
     """The seal of this host, and the barrier of this worker."""
 
-    def __init__(self, page: HostPage, store: Store, barrier: Barrier) -> None:
+    def __init__(self, page: HostPage, store: Store) -> None:
         self._page = page
         self._store = store
-        self._barrier = barrier
+        self._barrier = store.barrier
         self._loading = threading.Lock()
+        self._loaded_version = -1  # of the page: moves with every share too
         self._loaded_epoch = -1
         self._token_key = b""
 
@@ -83,21 +83,24 @@ class Seal:
 
     def require_open(self) -> None:
         """Raise Sealed unless this host is unsealed; make this worker's barrier follow the host's state."""
-        state = self._page.read_seal()
-        if state.epoch != self._loaded_epoch:
-            self._follow(state)
-        if state.sealed:
+        if self._page.seal_version != self._loaded_version:
+            self._follow()
+        if not self._barrier.is_open:
             raise Sealed
 
-    def _follow(self, state: SealState) -> None:
+    def _follow(self) -> None:
         with self._loading:
-            if state.epoch == self._loaded_epoch:
+            version, state = self._page.read_seal_version()
+            if version == self._loaded_version:
                 return
-            self._barrier.close()
-            self._token_key = b""
-            if not state.sealed:
-                self._open(state.root_key)
-            self._loaded_epoch = state.epoch
+            if state.epoch != self._loaded_epoch:
+                self._barrier.close()
+                self._store.cache.clear()
+                self._token_key = b""
+                if not state.sealed:
+                    self._open(state.root_key)
+                self._loaded_epoch = state.epoch
+            self._loaded_version = version
 
     def _open(self, root_key: bytes) -> None:
         reader = self._store.read()

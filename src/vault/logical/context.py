@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vault.logical.mount import Mount
 from vault.logical.request import Request
@@ -10,6 +10,9 @@ from vault.logical.token import Token
 from vault.modules.policy.acl import Acl
 from vault.storage.transaction import Transaction
 from vault.storage.view import View
+
+if TYPE_CHECKING:
+    from vault.logical.backend import Backend, Match
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,5 +39,7 @@ class SystemContext(Context):
 
     transaction: Transaction
     acl: Acl
+    backend: "Backend"
+    match: "Match"
     # Run after the commit: effects outside storage (the seal state) must not happen for a request that was refused.
     after_commit: list[Callable[[], None]] = field(default_factory=list)

@@ -244,6 +244,8 @@ class Store:
             self._publish(transaction, prepared)
             raise
         moved = self._publish(transaction, prepared)
+        if not self.barrier.is_open:
+            return
         for path, value in transaction.written().items():
             slot, generation = noted[path]
             if moved[slot] == generation + 1:  # nobody else wrote in between: what was written is what is there

@@ -46,13 +46,17 @@ class IncrementArgs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RenewArgs(TokenArgs, IncrementArgs):
+class RenewArgs(TokenArgs):
     """A token by its id, to be renewed."""
+
+    increment: int = arg(TTL, "Requested life time from now on.", default=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RenewAccessorArgs(AccessorArgs, IncrementArgs):
+class RenewAccessorArgs(AccessorArgs):
     """A token by its accessor, to be renewed."""
+
+    increment: int = arg(TTL, "Requested life time from now on.", default=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

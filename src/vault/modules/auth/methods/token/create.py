@@ -101,7 +101,7 @@ class Create:
             bound_cidrs=role.token_bound_cidrs if role else (),
         )
         issued = self._tokens.create(context.transaction, token, token_id=args.id if kind is TokenKind.SERVICE else "")
-        missing = (f'Policy "{name}" does not exist' for name in names if not self._policies.exists(context.transaction, name))
+        missing = (f'Policy "{name}" does not exist' for name in names if self._policies.find(context.transaction, name) is None)
         return Response(auth=to_auth(issued, has_meta=args.meta is not None), warnings=(*grant.warnings, *missing))
 
 

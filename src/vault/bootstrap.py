@@ -1,0 +1,200 @@
+"""Puts the service together: the only place where the parts meet. What exists is written here as literal tables."""
+
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from vault.audit.device import Device, DeviceConfig, Host, make_device
+from vault.audit.trail import Broker
+from vault.authority import Authority
+from vault.clock import Clock, SystemClock, format_rfc3339_nano
+from vault.config import Settings
+from vault.core import Core
+from vault.crypto.random import random_bytes
+from vault.errors import Sealed
+from vault.expiry import ExpiryWorker, Fenced, Leadership
+from vault.host import AUDIT_LOCK, HostPage
+from vault.leases import LeaseStore
+from vault.logical.backend import Backend
+from vault.logical.mount import Mount
+from vault.logical.token import Token
+from vault.modules.auth.methods.token import backend as token_backend
+from vault.modules.auth.tokens import Issued, TokenStore
+from vault.modules.engines.cubbyhole.backend import cubbyhole
+from vault.modules.engines.kv.backend import VERSIONS as KV_VERSIONS
+from vault.modules.policy.store import PolicyStore
+from vault.modules.system.policies import PolicyPaths
+from vault.modules.system.seal import SealPaths
+from vault.modules.system.wrapping import WrappingPaths
+from vault.mounts import Mounts, Registry, default_mounts
+from vault.revocation import Revoker
+from vault.seal import Seal
+from vault.secret import Secret
+from vault.storage import migration
+from vault.storage.barrier import Barrier
+from vault.storage.cache import Cache
+from vault.storage.embedded import Embedded
+from vault.storage.postgres import Postgres
+from vault.storage.transaction import Store, Transaction
+from vault.wrapping import Wrapping
+
+# Answers while sealed, when the mount table cannot be read.
+SYSTEM_MOUNT = Mount(path="sys/", kind="system", uuid="system", accessor="system_sealed")
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DevServer:
+    """What a development server tells at its start."""
+
+    root_token: Secret
+    unseal_key: str
+
+
+class Service:
+    """The service of one host: built before the fork, started in each worker after it."""
+
+    def __init__(self, settings: Settings, page: HostPage, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self._page = page
+        self._clock = clock or SystemClock()
+        self._dsn = find_dsn(settings)
+        self._physical = Postgres(self._dsn, settings.threads + 2)
+        self._store = Store(self._physical, Barrier(), Cache(page.generations), page.generations.bump)
+        self._seal = Seal(page, self._store)
+        self._mounts = Mounts(Registry({}))
+        leases = LeaseStore()
+        self._tokens = TokenStore(self._seal, leases, self._clock)
+        self._policies = PolicyStore(self._clock)
+        wrapping = Wrapping(self._tokens, self._mounts, self._clock)
+        revoker = Revoker(self._store, self._tokens, leases, self._mounts, self._clock, wrapping.cubbyhole_prefix)
+        leadership = Leadership(self._store, self._clock)
+        behind_fence = Revoker(
+            Fenced(self._store, leadership), self._tokens, leases, self._mounts, self._clock, wrapping.cubbyhole_prefix
+        )
+        self._expiry = ExpiryWorker(self._store, self._mounts, leadership, behind_fence, self._clock, self._is_open)
+        broker = Broker(self._now_text)
+        broker.devices = declared_devices(settings, page, self._now_text)
+        system = Backend(
+            kind="system",
+            paths=(
+                *SealPaths(self._seal, self._populate, settings.storage.kind).paths(),
+                *WrappingPaths(wrapping, self._tokens).paths(),
+                *PolicyPaths(self._policies).paths(),
+            ),
+            help="The system backend controls the server.",
+            system=True,
+        )
+        self._mounts.registry = Registry(
+            {
+                ("secret", "system"): {"": system},
+                ("secret", "identity"): {"": Backend(kind="identity", paths=(), help="The identity store.")},
+                ("secret", "cubbyhole"): {"": cubbyhole()},
+                ("secret", "kv"): KV_VERSIONS,
+                ("auth", "token"): {"": token_backend.build(self._tokens, self._policies, self._mounts, revoker)},
+            }
+        )
+        self.core = Core(
+            seal=self._seal,
+            audit=broker,
+            store=self._store,
+            mounts=self._mounts,
+            authority=Authority(self._store, self._tokens, self._policies, self._clock),
+            revoker=revoker,
+            wrapping=wrapping,
+            clock=self._clock,
+            system=system,
+            system_mount=SYSTEM_MOUNT,
+            help=PATH_HELP,
+        )
+
+    # -- life ---------------------------------------------------------------------------------------------------------
+
+    def prepare(self) -> DevServer | None:
+        """Bring the schema up to date and, for a development server, initialise and unseal it. Call before the fork."""
+        for name in migration.migrate(self._dsn):
+            _log.info("migration applied", name=name)
+        if not self._settings.dev:
+            return None
+        self._physical.open()
+        try:
+            return self._start_dev()
+        finally:
+            self._physical.close()
+
+    def start_worker(self) -> None:
+        """Open connections and start background work. Call after the fork."""
+        self._physical.open()
+        self._expiry.start()
+
+    def stop_worker(self) -> None:
+        """End background work and close connections."""
+        self._expiry.stop()
+        self._physical.close()
+
+    def worker_died(self) -> None:
+        """Make every worker read anew: the dead one may have committed what it did not announce."""
+        self._page.generations.bump_all()
+
+    def _is_open(self) -> bool:
+        try:
+            self._seal.require_open()
+        except Sealed:
+            return False
+        return True
+
+    def _now_text(self) -> str:
+        return format_rfc3339_nano(self._clock.now_ns())
+
+    # -- first start --------------------------------------------------------------------------------------------------
+
+    def _populate(self, transaction: Transaction, root_token: str = "", mounts: tuple[Mount, ...] = ()) -> Issued:
+        for mount in (*default_mounts(self._mounts), *mounts):
+            self._mounts.add(transaction, mount)
+        self._policies.install_defaults(transaction)
+        now_ns = self._clock.now_ns()
+        token = Token(
+            key="", policies=("root",), path="auth/token/root", display_name="root", creation_time=now_ns // 10**9, issued_ns=now_ns
+        )
+        return self._tokens.create(transaction, token, token_id=root_token)
+
+    def _start_dev(self) -> DevServer:
+        secret = self._mounts.new("secret/", "kv-v2", description="key/value secret storage")
+        root: list[Issued] = []
+
+        def initialize(transaction: Transaction) -> str:
+            made = self._seal.initialize(
+                transaction, 1, 1,
+                lambda inner: root.append(self._populate(inner, self._settings.dev_root_token.reveal(), (secret,))),
+            )
+            return b64encode(made.shares[0]).decode()
+
+        unseal_key = self._store.run(initialize)
+        self._seal.unseal(self._store.read(), b64decode(unseal_key))
+        return DevServer(root_token=root[-1].id, unseal_key=unseal_key)
+
+
+def build(settings: Settings, page: HostPage) -> Service:
+    """Return the service; opens nothing."""
+    return Service(settings, page)
+
+
+def find_dsn(settings: Settings) -> str:
+    """Return how to reach the database; an embedded one is known by its folder."""
+    storage = settings.storage
+    return storage.connection_url.reveal() or Embedded(Path(storage.path)).dsn
+
+
+def declared_devices(settings: Settings, page: HostPage, now: Callable[[], str]) -> tuple[Device, ...]:
+    """Return the devices that the configuration declares, with a salt of this start for the time while sealed."""
+    host = Host(page.audit_area, lambda slot: page.lock(AUDIT_LOCK + slot), now)
+    salt = random_bytes(32)
+    configs = (
+        DeviceConfig(path=f"{device.name}/", kind=device.kind, slot=slot, options=device.options, declared=True)
+        for slot, device in enumerate(settings.audit)
+    )
+    return tuple(make_device(config, salt, host) for config in configs)
