@@ -1,5 +1,6 @@
 """The only module that reads the time."""
 
+import functools
 import time
 from datetime import UTC, datetime
 from typing import Protocol
@@ -31,9 +32,13 @@ def format_rfc3339(seconds: float) -> str:
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+@functools.lru_cache(maxsize=64)
+def _format_second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
 def format_rfc3339_nano(nanoseconds: int) -> str:
     """Return RFC 3339 text in UTC with nanoseconds, trailing zeros cut as Go does."""
     whole, fraction = divmod(nanoseconds, 1_000_000_000)
-    text = datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     digits = f"{fraction:09d}".rstrip("0")
-    return f"{text}.{digits}Z" if digits else f"{text}Z"
+    return f"{_format_second(whole)}.{digits}Z" if digits else f"{_format_second(whole)}Z"

@@ -38,3 +38,11 @@ POLICY_NAME_BYTES_MAX = 256  # a name is part of a row's path, and of every toke
 COMPILED_ACLS_MAX = 1_024  # compiled combinations of policies per worker; a combination of small policies takes about 20 KB
 EXPIRED_POLICIES_MAX = 100  # ended policies that one write removes on its way
 RANDOM_BYTES_MAX = 128 * 1024  # Vault's bound of sys/tools/random
+
+IDLE_SECONDS = 0.01  # a thread waits that long for the next request of its connection before it looks for other work
+HEADER_SECONDS_MAX = 5.0  # from the first byte of a request to the end of its head: slow heads hold threads
+BODY_SECONDS_MAX = 60.0  # 32 MiB at 5 Mbit/s
+SEND_SECONDS_MAX = 10.0  # a client that does not read its answer
+LINGER_SECONDS_MAX = 1.0  # what is left of a refused request is read for so long, so that the refusal arrives
+DRAIN_SECONDS = 1.0  # a stopping worker answers on idle connections for so long, and then closes them
+ORPHAN_SECONDS_MAX = 2  # a worker whose arbiter was killed is gone within 5 s

@@ -6,7 +6,7 @@ tells that two values are the same but not what they are.
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -191,10 +191,14 @@ def _elide(data: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**data, **counted}
 
 
-def encode_open(parts: Iterable[tuple[str, Any]]) -> bytes:
-    """Return one JSON object without its closing brace, on one line: the chain adds its fields and closes it."""
-    text = orjson.dumps(dict(parts), default=_encode_other, option=orjson.OPT_NON_STR_KEYS)
-    return text[:-1]
+def encode_members(members: Mapping[str, Any]) -> bytes:
+    """Return the members of a JSON object on one line, without its braces."""
+    return orjson.dumps(members, default=_encode_other, option=orjson.OPT_NON_STR_KEYS)[1:-1]
+
+
+def encode_text(text: str) -> bytes:
+    """Return a JSON string; what is not text in it becomes `?`."""
+    return orjson.dumps(text.encode("utf-8", "replace").decode())
 
 
 def _encode_other(value: Any) -> Any:

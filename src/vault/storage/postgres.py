@@ -58,6 +58,7 @@ class Postgres:
                 "options": _OPTIONS,
                 "connect_timeout": 2,
                 "prepare_threshold": 0,
+                "cursor_factory": psycopg.RawCursor,
                 "tcp_user_timeout": _TIMEOUT_MILLISECONDS,
                 "keepalives_idle": 1,
                 "keepalives_interval": 1,
@@ -111,7 +112,7 @@ class Postgres:
         """Return a connection to the pool, which replaces a broken one."""
         self._pool.putconn(connection)
 
-    def _fetch(self, wanted: statement.Statement, parameters: Any) -> list[tuple[Any, ...]]:
+    def _fetch(self, wanted: statement.Statement[Any], parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         return self._attempt(lambda connection: connection.execute(wanted.sql, parameters, binary=True).fetchall())
 
     # -- reading ------------------------------------------------------------------------------------------------------
@@ -127,7 +128,7 @@ class Postgres:
             folders_from = prefix + after[:-1] + "0"
         else:
             folders_from = prefix + (after or "\x01")
-        parameters = {"prefix": prefix, "end": range_end(prefix), "after": after, "folders_from": folders_from, "limit": limit}
+        parameters = (prefix, range_end(prefix), after, folders_from, limit)
         return tuple(row[0] for row in self._fetch(statement.LIST_CHILDREN, parameters))
 
     def list_subtree(self, prefix: str, after: str, limit: int) -> tuple[str, ...]:

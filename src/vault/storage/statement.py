@@ -1,71 +1,116 @@
-"""Every SQL statement of the storage, typed to its parameters and the columns it answers. `sqlcheck` proves them against the schema."""
+"""Every SQL statement of the storage, typed to its parameters and to the row that it answers. `sqlcheck` proves them against the
+migrated schema."""
 
 from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
+
+R = TypeVar("R", bound=tuple[object, ...])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Statement:
-    """A statement: its text, the PostgreSQL types of its parameters in order, and of its columns by name."""
+class Statement(Generic[R]):
+    """A statement, the PostgreSQL types of its parameters in order, and the class of its rows."""
 
     sql: str
-    parameters: tuple[str, ...] = ()
-    columns: tuple[tuple[str, str], ...] = ()
+    parameters: tuple[str, ...]
+    row: type[R]
+
+
+class StoredRow(NamedTuple):
+    """A row of the vault."""
+
+    value: bytes
+    version: int
+
+
+class Applied(NamedTuple):
+    """Positions (from one) of changes that made or removed a row."""
+
+    created: list[int]
+    removed: list[int]
+
+
+class Place(NamedTuple):
+    """Folder and name of a row."""
+
+    parent: str
+    name: str
+
+
+class Name(NamedTuple):
+    """A name in a folder."""
+
+    name: str
+
+
+class Path(NamedTuple):
+    """A whole path."""
+
+    path: str
 
 
 GET = Statement(
-    sql="SELECT value, version FROM vault.entry WHERE parent = %s AND name = %s",
+    sql="SELECT value, version FROM vault.entry WHERE parent = $1::text AND name = $2::text",
     parameters=("text", "text"),
-    columns=(("value", "bytea"), ("version", "bigint")),
+    row=StoredRow,
 )
 
 APPLY = Statement(
-    sql="SELECT created, removed FROM vault.apply_changes(%s, %s, %s, %s, %s, %s, %s)",
+    sql="""
+        SELECT created, removed FROM vault.apply_changes(
+            $1::text[], $2::text[], $3::smallint[], $4::bigint[], $5::bytea[], $6::double precision[], $7::bigint
+        )
+    """,
     parameters=("text[]", "text[]", "smallint[]", "bigint[]", "bytea[]", "double precision[]", "bigint"),
-    columns=(("created", "integer[]"), ("removed", "integer[]")),
+    row=Applied,
 )
 
 DELETE_BELOW = Statement(
-    sql="DELETE FROM vault.entry WHERE parent >= %s AND parent < %s RETURNING parent, name",
+    sql="DELETE FROM vault.entry WHERE parent >= $1::text AND parent < $2::text RETURNING parent, name",
     parameters=("text", "text"),
-    columns=(("parent", "text"), ("name", "text")),
+    row=Place,
 )
 
-# Names in the folder itself, and its folders by hopping from one distinct parent to the next: the cost is what is shown, not what
-# lies below.
+# Parameters: prefix, end of its range, name to start after, folder to start from, how many.
+# Names come from the folder itself, its folders by hopping from one distinct parent to the next: the cost is what is shown, not
+# what lies below.
 LIST_CHILDREN = Statement(
     sql="""
         WITH RECURSIVE hop (folder) AS (
-            SELECT min(parent) FROM vault.entry WHERE parent >= %(folders_from)s AND parent < %(end)s
+            SELECT min(parent) FROM vault.entry WHERE parent >= $4::text AND parent < $2::text
             UNION ALL
             SELECT (
                 SELECT min(next.parent) FROM vault.entry AS next
-                WHERE next.parent >= %(prefix)s::text || split_part(substr(hop.folder, length(%(prefix)s::text) + 1), '/', 1) || '0'
-                  AND next.parent < %(end)s
+                WHERE next.parent >= $1::text || split_part(substr(hop.folder, length($1::text) + 1), '/', 1) || '0'
+                  AND next.parent < $2::text
             )
             FROM hop WHERE hop.folder IS NOT NULL
         ),
         names (name) AS (
-            (SELECT name FROM vault.entry WHERE parent = %(prefix)s AND name > %(after)s ORDER BY name LIMIT %(limit)s)
+            (SELECT name FROM vault.entry WHERE parent = $1::text AND name > $3::text ORDER BY name LIMIT $5::bigint)
             UNION ALL
-            (SELECT split_part(substr(folder, length(%(prefix)s::text) + 1), '/', 1) || '/' FROM hop WHERE folder IS NOT NULL LIMIT %(limit)s)
+            (SELECT split_part(substr(folder, length($1::text) + 1), '/', 1) || '/' FROM hop WHERE folder IS NOT NULL LIMIT $5::bigint)
         )
-        SELECT name COLLATE "C" AS name FROM names WHERE name COLLATE "C" > %(after)s ORDER BY name COLLATE "C" LIMIT %(limit)s
+        SELECT name COLLATE "C" AS name FROM names WHERE name COLLATE "C" > $3::text ORDER BY name COLLATE "C" LIMIT $5::bigint
     """,
-    columns=(("name", "text"),),
+    parameters=("text", "text", "text", "text", "bigint"),
+    row=Name,
 )
 
 LIST_SUBTREE = Statement(
     sql="""
         SELECT parent || name AS path FROM vault.entry
-        WHERE parent >= %s AND parent < %s AND (parent, name) > (%s, %s)
-        ORDER BY parent, name LIMIT %s
+        WHERE parent >= $1::text AND parent < $2::text AND (parent, name) > ($3::text, $4::text)
+        ORDER BY parent, name LIMIT $5::bigint
     """,
     parameters=("text", "text", "text", "text", "bigint"),
-    columns=(("path", "text"),),
+    row=Path,
 )
 
 LIST_EXPIRED = Statement(
-    sql="SELECT parent || name AS path FROM vault.entry WHERE expires_at < %s ORDER BY expires_at LIMIT %s",
+    sql="SELECT parent || name AS path FROM vault.entry WHERE expires_at < $1::double precision ORDER BY expires_at LIMIT $2::bigint",
     parameters=("double precision", "bigint"),
-    columns=(("path", "text"),),
+    row=Path,
 )
+
+ALL: tuple[Statement[tuple[object, ...]], ...] = (GET, APPLY, DELETE_BELOW, LIST_CHILDREN, LIST_SUBTREE, LIST_EXPIRED)  # type: ignore[assignment]  # rows of different classes, each of them a tuple

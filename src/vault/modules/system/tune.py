@@ -4,8 +4,9 @@ Raising the version option of a key-value mount from 1 to 2 moves its secrets to
 and the mark that the move has begun are one transaction; the move itself is many, and any process may go on with it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 from vault.clock import Clock
@@ -26,6 +27,7 @@ from vault.modules.system.mount_config import (
 from vault.modules.system.mounts import AUTH, MountPath, notify
 from vault.mounts import BUILT_IN, Mounts
 from vault.revocation import Runner
+from vault.storage.transaction import Transaction
 from vault.storage.view import View
 
 _TOKEN_MOUNT = "auth/token/"  # noqa: S105 - a path
@@ -148,11 +150,11 @@ class TunePaths:
 
     def finish_upgrade(self, mount: Mount) -> None:
         """Move what is left in the unversioned layout. Any process may go on where another was killed."""
-        step: Callable[[Any], bool] = lambda transaction: self._upgrade.upgrade(  # noqa: E731 - named for the loop below
-            View(transaction, mount.storage_prefix), self._clock.now_ns()
-        )
-        while self._store.run(step):
+        while self._store.run(partial(self._move_some, mount)):
             pass
+
+    def _move_some(self, mount: Mount, transaction: Transaction) -> bool:
+        return self._upgrade.upgrade(View(transaction, mount.storage_prefix), self._clock.now_ns())
 
 
 def _list_given(args: TuneArgs) -> tuple[str, ...]:

@@ -26,11 +26,11 @@ def is_upgrading(storage: View) -> bool:
     return mark is not None and mark.value == RUNNING
 
 
-def upgrade(storage: View, now_ns: int) -> bool:
+def upgrade(storage: View, now_ns: int, batch: int = limits.KV_UPGRADE_BATCH) -> bool:
     """Move some secrets to the versioned layout; return whether to come again, in a transaction of its own."""
     if not is_upgrading(storage):
         return False
-    paths = storage.list_subtree(UNVERSIONED, limit=limits.KV_UPGRADE_BATCH)
+    paths = storage.list_subtree(UNVERSIONED, limit=batch)
     for path in paths:
         _move(storage, path, now_ns)
     if not paths:

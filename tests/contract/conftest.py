@@ -1,0 +1,37 @@
+"""Every implementation of the physical storage, each over a place of its own."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from vault.storage import migration
+from vault.storage.embedded import Embedded
+from vault.storage.memory import Memory
+from vault.storage.physical import Physical
+from vault.storage.postgres import Postgres
+
+
+@pytest.fixture(scope="session")
+def dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run a real PostgreSQL with the schema in it."""
+    embedded = Embedded(tmp_path_factory.mktemp("contract"), throw_away=True)
+    try:
+        found = embedded.start()
+        migration.migrate(found)
+        yield found
+    finally:
+        embedded.stop()
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def physical(request: pytest.FixtureRequest) -> Iterator[Physical]:
+    """Return an empty storage."""
+    if request.param == "memory":
+        yield Memory()
+        return
+    found: str = request.getfixturevalue("dsn")
+    postgres = Postgres(found, 4)
+    postgres.open()
+    postgres.prepare(1, [], [""]).commit()
+    yield postgres
+    postgres.close()
