@@ -65,7 +65,7 @@ def _describe_row(section: Section, row: Path, place: str, schemas: dict[str, An
         item["x-vault-sudo"] = True
     for operation, endpoint in row.operations.items():
         if operation in _METHODS:
-            item[_METHODS[operation]] = _describe_operation(section, place, operation, endpoint, captured, schemas)
+            item[_METHODS[operation]] = _describe_operation(section, place, operation, endpoint, captured=captured, schemas=schemas)
     if Operation.LIST in row.operations:
         _add_listing(section, place, row, captured, item)
     return item
@@ -94,8 +94,9 @@ def _query_parameters(endpoint: Endpoint, captured: tuple[str, ...]) -> list[dic
     return [{"name": item.wire, "in": "query", "description": item.help, "schema": dict(item.kind.schema)} for item in found]
 
 
-def _describe_operation(section: Section, place: str, operation: Operation, endpoint: Endpoint, captured: tuple[str, ...],
-                        schemas: dict[str, Any]) -> dict[str, Any]:
+def _describe_operation(
+    section: Section, place: str, operation: Operation, endpoint: Endpoint, *, captured: tuple[str, ...], schemas: dict[str, Any]
+) -> dict[str, Any]:
     described = _operation(section, place, operation.value, endpoint)
     if not operation.writes:
         parameters = _query_parameters(endpoint, captured)
@@ -131,7 +132,8 @@ def _describe_default(item: Arg) -> dict[str, Any]:
 def _add_listing(section: Section, place: str, row: Path, captured: tuple[str, ...], item: dict[str, Any]) -> None:
     """Describe a listing as a read with `list`: OpenAPI has no LIST."""
     endpoint = row.operations[Operation.LIST]
-    listing: dict[str, Any] = {"name": "list", "in": "query", "description": "`true` lists.", "schema": {"type": "string", "enum": ["true"]}}
+    schema = {"type": "string", "enum": ["true"]}
+    listing: dict[str, Any] = {"name": "list", "in": "query", "description": "`true` lists.", "schema": schema}
     if "get" not in item:
         listing["required"] = True
         item["get"] = _operation(section, place, "list", endpoint, row.help)

@@ -15,18 +15,15 @@ from vault.openapi import Section, build_document
 
 def answer_help(context: SystemContext, _: Any) -> Response:
     """Answer the help of the path that was asked for; of the whole backend where the path is the mount itself."""
-    if not context.path:
-        return _answer(describe_backend(context.backend), Section(prefix="", tag=context.backend.kind, rows=context.backend.paths, variables={}))
-    row = context.match.path
-    return _answer(describe_path(context.path, context.match), Section(prefix="", tag=context.backend.kind, rows=(row,), variables={}))
+    backend = context.backend
+    rows = (context.match.path,) if context.path else backend.paths
+    text = describe_path(context.path, context.match) if context.path else describe_backend(backend)
+    document = build_document((Section(prefix="", tag=backend.kind, rows=rows, variables={}),))
+    # A finished body: the row's own shape is about its data, not about help.
+    return Response(body=json.encode({"help": text, "see_also": None, "openapi": document}))
 
 
 ENDPOINT = Endpoint(handler=answer_help, args=NoArgs, summary="Describe the path.", free=True)
-
-
-def _answer(text: str, section: Section) -> Response:
-    # A finished body: the row's own shape is about its data, not about help.
-    return Response(body=json.encode({"help": text, "see_also": None, "openapi": build_document((section,))}))
 
 
 def describe_path(path: str, match: Match) -> str:

@@ -59,12 +59,24 @@ class CapabilityPaths:
     def paths(self) -> tuple[Path, ...]:
         """Return the table."""
         return (
-            path("capabilities", help="Tell what a token may do on some paths.", shape=Shape.DOUBLED,
-                 update=Endpoint(handler=self.of_token, args=TokenCapabilityArgs)),
-            path("capabilities-accessor", help="Tell what the token with an accessor may do on some paths.", shape=Shape.DOUBLED,
-                 update=Endpoint(handler=self.of_accessor, args=AccessorCapabilityArgs)),
-            path("capabilities-self", help="Tell what the caller may do on some paths.", shape=Shape.DOUBLED,
-                 update=Endpoint(handler=self.of_caller, args=CapabilityArgs)),
+            path(
+                "capabilities",
+                help="Tell what a token may do on some paths.",
+                shape=Shape.DOUBLED,
+                update=Endpoint(handler=self.of_token, args=TokenCapabilityArgs),
+            ),
+            path(
+                "capabilities-accessor",
+                help="Tell what the token with an accessor may do on some paths.",
+                shape=Shape.DOUBLED,
+                update=Endpoint(handler=self.of_accessor, args=AccessorCapabilityArgs),
+            ),
+            path(
+                "capabilities-self",
+                help="Tell what the caller may do on some paths.",
+                shape=Shape.DOUBLED,
+                update=Endpoint(handler=self.of_caller, args=CapabilityArgs),
+            ),
         )
 
     def of_token(self, context: SystemContext, args: TokenCapabilityArgs) -> Response:

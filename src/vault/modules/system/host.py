@@ -2,7 +2,6 @@
 
 import os
 import platform
-from dataclasses import dataclass
 from typing import Any
 
 import psutil
@@ -22,14 +21,16 @@ def host_paths() -> tuple[Path, ...]:
 
 def read_host(context: SystemContext, _: Any) -> Response:
     """Describe the machine."""
-    return Response(data={
-        "timestamp": format_rfc3339_nano(context.now_ns),
-        "cpu": _describe_cpus(),
-        "cpu_times": _describe_cpu_times(),
-        "disk": [_describe_disk(part.mountpoint, part.fstype) for part in psutil.disk_partitions(all=False) if os.path.ismount(part.mountpoint)],
-        "host": _describe_host(context.now),
-        "memory": _describe_memory(),
-    })
+    return Response(
+        data={
+            "timestamp": format_rfc3339_nano(context.now_ns),
+            "cpu": _describe_cpus(),
+            "cpu_times": _describe_cpu_times(),
+            "disk": [_describe_disk(part.mountpoint, part.fstype) for part in psutil.disk_partitions(all=False)],
+            "host": _describe_host(context.now),
+            "memory": _describe_memory(),
+        }
+    )
 
 
 def _describe_cpus() -> list[dict[str, Any]]:
@@ -37,8 +38,10 @@ def _describe_cpus() -> list[dict[str, Any]]:
     mhz = frequencies[0].current if frequencies else 0.0
     cores = psutil.cpu_count(logical=False) or 0
     model = platform.processor() or platform.machine()
-    return [{"cpu": number, "cores": 1, "physicalId": "", "coreId": str(number), "modelName": model, "mhz": mhz, "physicalCores": cores}
-            for number in range(psutil.cpu_count() or 1)]
+    return [
+        {"cpu": number, "cores": 1, "physicalId": "", "coreId": str(number), "modelName": model, "mhz": mhz, "physicalCores": cores}
+        for number in range(psutil.cpu_count() or 1)
+    ]
 
 
 def _describe_cpu_times() -> list[dict[str, Any]]:
@@ -55,24 +58,41 @@ def _describe_disk(place: str, kind: str) -> dict[str, Any]:
         return {"path": place, "fstype": kind}
     used = nodes.f_files - nodes.f_ffree
     return {
-        "path": place, "fstype": kind, "total": usage.total, "free": usage.free, "used": usage.used, "usedPercent": usage.percent,
-        "inodesTotal": nodes.f_files, "inodesUsed": used, "inodesFree": nodes.f_ffree,
+        "path": place,
+        "fstype": kind,
+        "total": usage.total,
+        "free": usage.free,
+        "used": usage.used,
+        "usedPercent": usage.percent,
+        "inodesTotal": nodes.f_files,
+        "inodesUsed": used,
+        "inodesFree": nodes.f_ffree,
         "inodesUsedPercent": 100 * used / nodes.f_files if nodes.f_files else 0.0,
     }
 
 
 def _describe_host(now: float) -> dict[str, Any]:
-    system = platform.freedesktop_os_release() if _has_release() else {}
+    system = _read_release()
     started = int(psutil.boot_time())
     return {
-        "hostname": platform.node(), "uptime": max(0, int(now) - started), "bootTime": started, "procs": len(psutil.pids()),
-        "os": platform.system().lower(), "platform": system.get("ID", ""), "platformFamily": system.get("ID_LIKE", system.get("ID", "")),
-        "platformVersion": system.get("VERSION_ID", ""), "kernelVersion": platform.release(), "kernelArch": platform.machine(),
+        "hostname": platform.node(),
+        "uptime": max(0, int(now) - started),
+        "bootTime": started,
+        "procs": len(psutil.pids()),
+        "os": platform.system().lower(),
+        "platform": system.get("ID", ""),
+        "platformFamily": system.get("ID_LIKE", system.get("ID", "")),
+        "platformVersion": system.get("VERSION_ID", ""),
+        "kernelVersion": platform.release(),
+        "kernelArch": platform.machine(),
     }
 
 
-def _has_release() -> bool:
-    return os.path.exists("/etc/os-release") or os.path.exists("/usr/lib/os-release")
+def _read_release() -> dict[str, str]:
+    try:
+        return platform.freedesktop_os_release()
+    except OSError:  # a system without that file
+        return {}
 
 
 def _describe_memory() -> dict[str, Any]:

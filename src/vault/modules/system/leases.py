@@ -7,6 +7,7 @@ is done before the answer, so `sync` makes no difference.
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from vault.clock import format_rfc3339_nano
@@ -94,20 +95,35 @@ class LeasePaths:
 
     def paths(self) -> tuple[Path, ...]:
         """Return the table."""
-        listed, prefixed = {"args": ListArgs, "sudo": True}, {"args": PrefixArgs, "sudo": True}
         return (
             path("leases", help="List irrevocable leases.", read=Endpoint(handler=self.list_irrevocable, args=IrrevocableArgs, sudo=True)),
             path("leases/count", help="Count irrevocable leases.", read=Endpoint(handler=self.count, args=CountArgs)),
-            path("leases/lookup", help="Describe a lease; list leases.", update=Endpoint(handler=self.lookup, args=LeaseArgs),
-                 list=Endpoint(handler=self.list_leases, **listed)),
-            path("leases/lookup/{prefix*}", help="List leases.", list=Endpoint(handler=self.list_leases, **listed)),
-            path("leases/renew", "leases/renew/{url_lease_id*}", help="Renew a lease.", update=Endpoint(handler=self.renew, args=RenewArgs)),
-            path("leases/revoke", "leases/revoke/{url_lease_id*}", help="Revoke a lease.",
-                 update=Endpoint(handler=self.revoke, args=RevokeArgs)),
-            path("leases/revoke-prefix/{prefix*}", help="Revoke all leases below a prefix.",
-                 update=Endpoint(handler=self.revoke_prefix, **prefixed)),
-            path("leases/revoke-force/{prefix*}", help="Forget all leases below a prefix, even where revoking fails.",
-                 update=Endpoint(handler=self.revoke_force, **prefixed)),
+            path(
+                "leases/lookup",
+                help="Describe a lease; list leases.",
+                update=Endpoint(handler=self.lookup, args=LeaseArgs),
+                list=Endpoint(handler=self.list_leases, args=ListArgs, sudo=True),
+            ),
+            path("leases/lookup/{prefix*}", help="List leases.", list=Endpoint(handler=self.list_leases, args=ListArgs, sudo=True)),
+            path(
+                "leases/renew", "leases/renew/{url_lease_id*}", help="Renew a lease.", update=Endpoint(handler=self.renew, args=RenewArgs)
+            ),
+            path(
+                "leases/revoke",
+                "leases/revoke/{url_lease_id*}",
+                help="Revoke a lease.",
+                update=Endpoint(handler=self.revoke, args=RevokeArgs),
+            ),
+            path(
+                "leases/revoke-prefix/{prefix*}",
+                help="Revoke all leases below a prefix.",
+                update=Endpoint(handler=self.revoke_prefix, args=PrefixArgs, sudo=True),
+            ),
+            path(
+                "leases/revoke-force/{prefix*}",
+                help="Forget all leases below a prefix, even where revoking fails.",
+                update=Endpoint(handler=self.revoke_force, args=PrefixArgs, sudo=True),
+            ),
             path("leases/tidy", help="Remove leases of tokens that are gone.", update=Endpoint(handler=self.tidy)),
         )
 
@@ -117,15 +133,17 @@ class LeasePaths:
         """Describe a lease."""
         lease_id = _require_id(args)
         record = self._leases.require(context.transaction, lease_id)
-        return Response(data={
-            "id": lease_id,
-            "path": lease_id.rpartition("/")[0],
-            "issue_time": format_rfc3339_nano(record.issued_at * 10**9),
-            "expire_time": format_rfc3339_nano(int(record.expires_at * 1e9)),
-            "last_renewal": None if record.renewed_at is None else format_rfc3339_nano(record.renewed_at * 10**9),
-            "renewable": record.renewable,
-            "ttl": max(0, int(record.expires_at - context.now)),
-        })
+        return Response(
+            data={
+                "id": lease_id,
+                "path": lease_id.rpartition("/")[0],
+                "issue_time": format_rfc3339_nano(record.issued_at * 10**9),
+                "expire_time": format_rfc3339_nano(int(record.expires_at * 1e9)),
+                "last_renewal": None if record.renewed_at is None else format_rfc3339_nano(record.renewed_at * 10**9),
+                "renewable": record.renewable,
+                "ttl": max(0, int(record.expires_at - context.now)),
+            }
+        )
 
     def renew(self, context: SystemContext, args: RenewArgs) -> Response:
         """Renew a lease; those of tokens are renewed elsewhere."""
@@ -171,15 +189,17 @@ class LeasePaths:
 
     def _tidy(self) -> None:
         after = ""
-        while page := self._store.run(lambda transaction, after=after: self._leases.list_subtree(transaction, "", after, _PAGE)):
-            self._store.run(lambda transaction, page=page: self._remove_stray(transaction, page))
-            after = page[-1]
+        while after := self._store.run(partial(self._tidy_page, after)):
+            pass
 
-    def _remove_stray(self, transaction: Transaction, lease_ids: tuple[str, ...]) -> None:
-        for lease_id in lease_ids:
+    def _tidy_page(self, after: str, transaction: Transaction) -> str:
+        """Tidy one page; return where the next begins, empty at the end."""
+        page = self._leases.list_subtree(transaction, "", after, _PAGE)
+        for lease_id in page:
             record = self._leases.find(transaction, lease_id)
             if record is not None and self._tokens.find_row(transaction, record.token_key) is None:
                 self._leases.delete(transaction, lease_id)
+        return page[-1] if page else ""
 
     # -- irrevocable leases -------------------------------------------------------------------------------------------
 
@@ -200,7 +220,8 @@ class LeasePaths:
         """Count irrevocable leases, in all and by mount."""
         if args.type != _IRREVOCABLE:
             raise NotFound
-        counts = Counter(self._find_accessor(context.transaction, lease_id) for lease_id, _ in self._iterate_irrevocable(context.transaction))
+        found = self._iterate_irrevocable(context.transaction)
+        counts = Counter(self._find_accessor(context.transaction, lease_id) for lease_id, _ in found)
         return Response(data={"lease_count": counts.total(), "counts": dict(counts)})
 
     def list_irrevocable(self, context: SystemContext, args: IrrevocableArgs) -> Response:
@@ -208,7 +229,7 @@ class LeasePaths:
         if args.type != _IRREVOCABLE:
             raise NotFound
         limit = _read_limit(args.limit)
-        found = []
+        found: list[dict[str, Any]] = []
         for lease_id, record in self._iterate_irrevocable(context.transaction):
             if len(found) == limit:
                 break

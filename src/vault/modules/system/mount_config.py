@@ -52,7 +52,7 @@ def check_token_type(value: str) -> str:
 # --- reading the config of a new mount ----------------------------------------------------------------------------------
 
 
-def _convert(name: str, value: Any, parse: Callable[[Any], Any]) -> Any:
+def _convert(value: Any, parse: Callable[[Any], Any]) -> Any:
     try:
         return parse(value)
     except ValueError:
@@ -80,13 +80,13 @@ def parse_config(config: Mapping[str, Any], *, is_auth: bool, kind: str) -> Moun
         raise InvalidRequest(f"given default lease TTL greater than system max lease TTL of {limits.MAX_LEASE_SECONDS}")
     if config.get("plugin_version"):
         raise InvalidRequest(f"cannot select non-builtin version of {'auth' if is_auth else 'secrets'} plugin {kind}")
-    lists = {name: _convert(name, config[name], parse_list) for name in LISTS if config.get(name) is not None}
-    token_type = _convert("token_type", config.get("token_type") or "", parse_string)
+    lists = {name: _convert(config[name], parse_list) for name in LISTS if config.get(name) is not None}
+    token_type = _convert(config.get("token_type") or "", parse_string)
     return MountConfig(
         default_lease_seconds=default,
         max_lease_seconds=longest,
-        force_no_cache=_convert("force_no_cache", config.get("force_no_cache") or False, parse_bool),
-        listing_visibility=check_visibility(_convert("listing_visibility", config.get("listing_visibility") or "", parse_string)),
+        force_no_cache=_convert(config.get("force_no_cache") or False, parse_bool),
+        listing_visibility=check_visibility(_convert(config.get("listing_visibility") or "", parse_string)),
         token_type=check_token_type(token_type) if is_auth else "",
         **lists,
     )

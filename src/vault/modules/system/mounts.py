@@ -84,18 +84,25 @@ class MountPaths:
 
     def paths(self) -> tuple[Path, ...]:
         """Return the table; the rows of `tune` stand before it."""
-        named, enabled = {"args": MountPath}, {"args": EnableArgs}
         return (
             path("mounts", help="List the secrets engines.", shape=Shape.DOUBLED, read=Endpoint(handler=self.list_engines)),
-            path("mounts/{path*}", help="Mount, describe and unmount a secrets engine.", shape=Shape.DOUBLED,
-                 read=Endpoint(handler=self.read_engine, summary="Describe the secrets engine.", **named),
-                 update=Endpoint(handler=self.mount, summary="Mount a secrets engine.", **enabled),
-                 delete=Endpoint(handler=self.unmount, summary="Unmount the secrets engine and destroy its data.", **named)),
+            path(
+                "mounts/{path*}",
+                help="Mount, describe and unmount a secrets engine.",
+                shape=Shape.DOUBLED,
+                read=Endpoint(handler=self.read_engine, summary="Describe the secrets engine.", args=MountPath),
+                update=Endpoint(handler=self.mount, summary="Mount a secrets engine.", args=EnableArgs),
+                delete=Endpoint(handler=self.unmount, summary="Unmount the secrets engine and destroy its data.", args=MountPath),
+            ),
             path("auth", help="List the auth methods.", shape=Shape.DOUBLED, read=Endpoint(handler=self.list_methods)),
-            path("auth/{path*}", help="Enable, describe and disable an auth method.", shape=Shape.DOUBLED,
-                 read=Endpoint(handler=self.read_method, summary="Describe the auth method.", sudo=True, **named),
-                 update=Endpoint(handler=self.enable, summary="Enable an auth method.", sudo=True, **enabled),
-                 delete=Endpoint(handler=self.disable, summary="Disable the auth method and revoke its tokens.", sudo=True, **named)),
+            path(
+                "auth/{path*}",
+                help="Enable, describe and disable an auth method.",
+                shape=Shape.DOUBLED,
+                read=Endpoint(handler=self.read_method, summary="Describe the auth method.", sudo=True, args=MountPath),
+                update=Endpoint(handler=self.enable, summary="Enable an auth method.", sudo=True, args=EnableArgs),
+                delete=Endpoint(handler=self.disable, summary="Disable the auth method and revoke its tokens.", sudo=True, args=MountPath),
+            ),
         )
 
     # -- reading ------------------------------------------------------------------------------------------------------
@@ -145,8 +152,13 @@ class MountPaths:
         self._add(context, args, parse_mount_path(args.path, prefix=AUTH), kind)
 
     def _add(self, context: SystemContext, args: EnableArgs, place: str, kind: str) -> None:
-        fields = {"options": dict(args.options or {}), "description": args.description, "local": args.local, "seal_wrap": args.seal_wrap,
-                  "external_entropy_access": args.external_entropy_access}
+        fields = {
+            "options": dict(args.options or {}),
+            "description": args.description,
+            "local": args.local,
+            "seal_wrap": args.seal_wrap,
+            "external_entropy_access": args.external_entropy_access,
+        }
         try:
             mount = self._mounts.new(place, kind, **fields)
         except InvalidRequest:
@@ -199,5 +211,8 @@ def notify(mounts: Mounts, context: SystemContext, mount: Mount) -> None:
     backend = mounts.registry.find(mount)
     if backend.on_mount is not None:
         storage = View(context.transaction, mount.storage_prefix)
-        backend.on_mount(Context(request=context.request, mount=mount, path="", storage=storage, token=context.token, now=context.now,
-                                 now_ns=context.now_ns))
+        backend.on_mount(
+            Context(
+                request=context.request, mount=mount, path="", storage=storage, token=context.token, now=context.now, now_ns=context.now_ns
+            )
+        )

@@ -75,24 +75,40 @@ class PolicyPaths:
 
     def paths(self) -> tuple[Path, ...]:
         """Return the table."""
-        named, listed = {"args": PolicyName}, {"args": ListArgs}
         return (
-            path("policies/detailed/acl", "policies/detailed/acl/{name*}", help="List policies with their rules.",
-                 list=Endpoint(handler=self.list_detailed, args=FolderArgs)),
-            path("policies/acl", help="List policies.", list=Endpoint(handler=self.list_policies, **listed)),
+            path(
+                "policies/detailed/acl",
+                "policies/detailed/acl/{name*}",
+                help="List policies with their rules.",
+                list=Endpoint(handler=self.list_detailed, args=FolderArgs),
+            ),
+            path("policies/acl", help="List policies.", list=Endpoint(handler=self.list_policies, args=ListArgs)),
             # Listing names the folder, everything else a policy.
-            path("policies/acl/{name*}", help="Read and change a policy.",
-                 description="A policy says what may be done where. See docs/policies.md for its language.",
-                 read=Endpoint(handler=self.read, summary="Read a policy.", **named),
-                 update=Endpoint(handler=self.write, summary="Create or replace a policy.", args=WriteArgs),
-                 patch=Endpoint(handler=self.patch, summary="Change some fields of a policy.", args=WriteArgs),
-                 delete=Endpoint(handler=self.delete, summary="Delete a policy.", **named),
-                 list=Endpoint(handler=self.list_folder, summary="List the policies of a folder.", args=FolderArgs)),
-            path("policy", help="List policies; the older address.", shape=Shape.DOUBLED,
-                 read=Endpoint(handler=self.list_old, **listed), list=Endpoint(handler=self.list_old, **listed)),
-            path("policy/{name*}", help="Read and change a policy; the older address.", shape=Shape.DOUBLED,
-                 read=Endpoint(handler=self.read_old, **named), update=Endpoint(handler=self.write_old, args=WriteOldArgs),
-                 delete=Endpoint(handler=self.delete, **named)),
+            path(
+                "policies/acl/{name*}",
+                help="Read and change a policy.",
+                description="A policy says what may be done where. See docs/policies.md for its language.",
+                read=Endpoint(handler=self.read, summary="Read a policy.", args=PolicyName),
+                update=Endpoint(handler=self.write, summary="Create or replace a policy.", args=WriteArgs),
+                patch=Endpoint(handler=self.patch, summary="Change some fields of a policy.", args=WriteArgs),
+                delete=Endpoint(handler=self.delete, summary="Delete a policy.", args=PolicyName),
+                list=Endpoint(handler=self.list_folder, summary="List the policies of a folder.", args=FolderArgs),
+            ),
+            path(
+                "policy",
+                help="List policies; the older address.",
+                shape=Shape.DOUBLED,
+                read=Endpoint(handler=self.list_old, args=ListArgs),
+                list=Endpoint(handler=self.list_old, args=ListArgs),
+            ),
+            path(
+                "policy/{name*}",
+                help="Read and change a policy; the older address.",
+                shape=Shape.DOUBLED,
+                read=Endpoint(handler=self.read_old, args=PolicyName),
+                update=Endpoint(handler=self.write_old, args=WriteOldArgs),
+                delete=Endpoint(handler=self.delete, args=PolicyName),
+            ),
         )
 
     # -- listing ------------------------------------------------------------------------------------------------------
@@ -178,8 +194,9 @@ class PolicyPaths:
         if not args.policy:
             raise InvalidRequest("'policy' parameter not supplied or empty")
         given = {key: value for key in _FLAGS if (value := getattr(args, key)) is not None}
-        policy = replace(base, text=_decode_text(args.policy), version=current.version + 1 if current else 1, modified_ns=context.now_ns,
-                         **given)
+        policy = replace(
+            base, text=_decode_text(args.policy), version=current.version + 1 if current else 1, modified_ns=context.now_ns, **given
+        )
         _check_version(args.cas, current, required=policy.cas_required or (current is not None and current.cas_required))
         expires_ns = _read_end(args, context.now_ns)
         self._policies.put(context.transaction, policy if expires_ns is None else replace(policy, expires_ns=expires_ns))

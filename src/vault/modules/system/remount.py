@@ -7,7 +7,7 @@ half-done may finish it.
 
 import uuid
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
 
 import msgspec
 
@@ -68,10 +68,15 @@ class RemountPaths:
     def paths(self) -> tuple[Path, ...]:
         """Return the table."""
         return (
-            path("remount", help="Move a mount to another path.", shape=Shape.DOUBLED,
-                 update=Endpoint(handler=self.remount, args=RemountArgs, sudo=True)),
-            path("remount/status/{migration_id}", help="Tell how far a move is.",
-                 read=Endpoint(handler=self.read_status, args=MigrationId)),
+            path(
+                "remount",
+                help="Move a mount to another path.",
+                shape=Shape.DOUBLED,
+                update=Endpoint(handler=self.remount, args=RemountArgs, sudo=True),
+            ),
+            path(
+                "remount/status/{migration_id}", help="Tell how far a move is.", read=Endpoint(handler=self.read_status, args=MigrationId)
+            ),
         )
 
     def remount(self, context: SystemContext, args: RemountArgs) -> Response:
@@ -84,8 +89,9 @@ class RemountPaths:
         mount = self._mounts.require(context.transaction, source)
         if mount.tainted:
             raise InvalidRequest(f'no matching mount at "{source}"')
-        self._mounts.change(context.transaction, source, replace(mount, path=parse_mount_path(
-            target.removeprefix(AUTH) if mount.is_auth else target, prefix=AUTH if mount.is_auth else "")))
+        prefix = AUTH if mount.is_auth else ""
+        moved = replace(mount, path=parse_mount_path(target.removeprefix(prefix), prefix=prefix))
+        self._mounts.change(context.transaction, source, moved)
         migration_id = str(uuid.UUID(bytes=random.random_bytes(16), version=4))
         _save(context.transaction, migration_id, Migration(source_mount=source, target_mount=target, status=IN_PROGRESS))
         context.after_commit.append(lambda: self._finish(migration_id, source, target))
@@ -99,12 +105,11 @@ class RemountPaths:
     def finish_all(self) -> None:
         """Finish the moves that somebody began and did not end."""
         after = ""
-        while page := self._store.run(lambda transaction, after=after: transaction.list_subtree(PREFIX, after, _PAGE)):
-            for migration_id in page:
-                found = self._store.run(lambda transaction, migration_id=migration_id: _find(transaction, migration_id))
+        while page := self._store.run(partial(_list_page, after)):
+            for migration_id, found in page:
                 if found is not None and found.status == IN_PROGRESS:
                     self._finish(migration_id, found.source_mount, found.target_mount)
-            after = page[-1]
+            after = page[-1][0]
 
     def read_status(self, context: SystemContext, args: MigrationId) -> Response:
         """Tell how far a move is."""
@@ -118,6 +123,10 @@ class RemountPaths:
 def _find(transaction: Transaction, migration_id: str) -> Migration | None:
     entry = transaction.get(PREFIX + migration_id)
     return None if entry is None else entry.decode(_decode)
+
+
+def _list_page(after: str, transaction: Transaction) -> tuple[tuple[str, Migration | None], ...]:
+    return tuple((migration_id, _find(transaction, migration_id)) for migration_id in transaction.list_subtree(PREFIX, after, _PAGE))
 
 
 def _save(transaction: Transaction, migration_id: str, migration: Migration) -> None:

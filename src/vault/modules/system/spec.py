@@ -33,10 +33,14 @@ class SpecPaths:
 
     def paths(self) -> tuple[Path, ...]:
         """Return the table."""
-        both = {"args": SpecArgs, "public": True}
         return (
-            path("internal/specs/openapi", help="Describe this server as an OpenAPI 3.0.2 document.", shape=Shape.BARE,
-                 read=Endpoint(handler=self.read, **both), update=Endpoint(handler=self.read, **both)),
+            path(
+                "internal/specs/openapi",
+                help="Describe this server as an OpenAPI 3.0.2 document.",
+                shape=Shape.BARE,
+                read=Endpoint(handler=self.read, args=SpecArgs, public=True),
+                update=Endpoint(handler=self.read, args=SpecArgs, public=True),
+            ),
         )
 
     def read(self, context: SystemContext, args: SpecArgs) -> Response:

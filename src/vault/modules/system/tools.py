@@ -53,10 +53,18 @@ def tool_paths() -> tuple[Path, ...]:
     """Return the table."""
     return (
         path("tools/random", help="Return random bytes.", update=Endpoint(handler=make_random, args=RandomArgs)),
-        path("tools/random/{urlbytes}", "tools/random/{source}/{urlbytes}", help="Return random bytes.",
-             update=Endpoint(handler=make_random_by_path, args=RandomPathArgs)),
-        path("tools/hash", "tools/hash/{urlalgorithm}", help="Return the hash of some bytes.",
-             update=Endpoint(handler=hash_input, args=HashArgs)),
+        path(
+            "tools/random/{urlbytes}",
+            "tools/random/{source}/{urlbytes}",
+            help="Return random bytes.",
+            update=Endpoint(handler=make_random_by_path, args=RandomPathArgs),
+        ),
+        path(
+            "tools/hash",
+            "tools/hash/{urlalgorithm}",
+            help="Return the hash of some bytes.",
+            update=Endpoint(handler=hash_input, args=HashArgs),
+        ),
     )
 
 
@@ -88,7 +96,8 @@ def _answer_random(count: int, encoding: str, source: str, replaced: tuple[str, 
     if source not in _SOURCES:
         raise InvalidRequest(f'unsupported entropy source "{source}"; must be "platform" or "seal", or "all"')
     warnings = ("no seal/entropy augmentation available, using platform entropy source",) if source == "seal" else ()
-    return Response(data={"random_bytes": _ENCODE[encoding](random.random_bytes(count))}, warnings=(*warnings, *map(_REPLACED.format, replaced)))
+    text = _ENCODE[encoding](random.random_bytes(count))
+    return Response(data={"random_bytes": text}, warnings=(*warnings, *map(_REPLACED.format, replaced)))
 
 
 def hash_input(_context: SystemContext, args: HashArgs) -> Response:

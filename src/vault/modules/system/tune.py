@@ -33,6 +33,10 @@ from vault.storage.view import View
 _TOKEN_MOUNT = "auth/token/"  # noqa: S105 - a path
 _KV = "kv"
 _UPGRADED = "2"
+# The reference names the new version "0" here; clients show the sentence and do not read it.
+_UPGRADING = (
+    "Upgrading mount from version {} to version 0. This mount will be unavailable for a brief period and will resume service shortly."
+)
 # What may be changed of the built-in mounts.
 _FREE = frozenset({"path", "force_no_cache", "audit_non_hmac_request_keys", "audit_non_hmac_response_keys"})
 
@@ -87,11 +91,20 @@ class TunePaths:
     def paths(self) -> tuple[Path, ...]:
         """Return the table; it stands before the rows of the mounts themselves."""
         return (
-            path("mounts/{path*}/tune", help="Read and change the settings of a mount.", shape=Shape.DOUBLED,
-                 read=Endpoint(handler=self.read_mount, args=MountPath), update=Endpoint(handler=self.tune_mount, args=TuneArgs)),
-            path("auth/{path*}/tune", help="Read and change the settings of an auth method.", shape=Shape.DOUBLED,
-                 read=Endpoint(handler=self.read_method, args=MountPath, sudo=True),
-                 update=Endpoint(handler=self.tune_method, args=TuneArgs, sudo=True)),
+            path(
+                "mounts/{path*}/tune",
+                help="Read and change the settings of a mount.",
+                shape=Shape.DOUBLED,
+                read=Endpoint(handler=self.read_mount, args=MountPath),
+                update=Endpoint(handler=self.tune_mount, args=TuneArgs),
+            ),
+            path(
+                "auth/{path*}/tune",
+                help="Read and change the settings of an auth method.",
+                shape=Shape.DOUBLED,
+                read=Endpoint(handler=self.read_method, args=MountPath, sudo=True),
+                update=Endpoint(handler=self.tune_method, args=TuneArgs, sudo=True),
+            ),
         )
 
     def read_mount(self, context: SystemContext, args: MountPath) -> Response:
@@ -140,13 +153,7 @@ class TunePaths:
     def _begin_upgrade(self, context: SystemContext, mount: Mount, old_version: str) -> Response:
         self._upgrade.begin_upgrade(View(context.transaction, mount.storage_prefix))
         context.after_commit.append(lambda: self.finish_upgrade(mount))
-        # The reference names the new version "0" here; clients show the sentence and do not read it.
-        return Response(
-            warnings=(
-                f"Upgrading mount from version {old_version} to version 0. This mount will be unavailable for a brief period "
-                "and will resume service shortly.",
-            )
-        )
+        return Response(warnings=(_UPGRADING.format(old_version),))
 
     def finish_upgrade(self, mount: Mount) -> None:
         """Move what is left in the unversioned layout. Any process may go on where another was killed."""

@@ -32,14 +32,18 @@ class UiPaths:
     def paths(self) -> tuple[Path, ...]:
         """Return the table. Public rows look at the token themselves: without one there is still something to see, or a 403."""
         return (
-            path("internal/ui/mounts", help="List the mounts that the caller may see.",
-                 read=Endpoint(handler=self.list_mounts, public=True)),
-            path("internal/ui/mounts/{path*}", help="Describe the mount of a path.",
-                 read=Endpoint(handler=self.read_mount, args=UiMountArgs, public=True)),
-            path("internal/ui/namespaces", help="List namespaces; there are none.",
-                 read=Endpoint(handler=self.list_namespaces, public=True)),
-            path("internal/ui/resultant-acl", help="Tell what the policies of the caller come to.",
-                 read=Endpoint(handler=self.read_acl)),
+            path(
+                "internal/ui/mounts", help="List the mounts that the caller may see.", read=Endpoint(handler=self.list_mounts, public=True)
+            ),
+            path(
+                "internal/ui/mounts/{path*}",
+                help="Describe the mount of a path.",
+                read=Endpoint(handler=self.read_mount, args=UiMountArgs, public=True),
+            ),
+            path(
+                "internal/ui/namespaces", help="List namespaces; there are none.", read=Endpoint(handler=self.list_namespaces, public=True)
+            ),
+            path("internal/ui/resultant-acl", help="Tell what the policies of the caller come to.", read=Endpoint(handler=self.read_acl)),
         )
 
     def list_mounts(self, context: SystemContext, _: Any) -> Response:

@@ -56,7 +56,9 @@ def list_history(context: SystemContext, _: Any) -> Response | None:
     previous: str | None = None
     for release in list_releases(context.transaction):
         info[release.version] = {
-            "previous_version": previous, "timestamp_installed": format_rfc3339(release.installed_at), "commit_date": release.commit_date,
+            "previous_version": previous,
+            "timestamp_installed": format_rfc3339(release.installed_at),
+            "commit_date": release.commit_date,
         }
         previous = release.version
     return list_response(tuple(info), info)

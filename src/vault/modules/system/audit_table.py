@@ -1,0 +1,213 @@
+"""Which audit devices there are: those that the configuration declares, and those enabled over the API, which are rows.
+
+A worker sees that the row has changed because it is another object, and swaps its devices before the request is put on record.
+While sealed the row cannot be read; a plain copy without salts says where records go, and they are hashed with a salt of this
+start. The copy is not protected against whoever can write to the database, so its files must lie in the configured folder as well.
+"""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import msgspec
+
+from vault.audit.device import Device, DeviceConfig, Host, file_path, make_device
+from vault.audit.trail import Broker
+from vault.crypto import random
+from vault.errors import InvalidRequest
+from vault.host import AUDIT_SLOT_BYTES, AUDIT_SLOTS
+from vault.storage.cache import Entry
+from vault.storage.transaction import Store, Transaction
+
+TABLE = "core/audit"
+PLAIN = "core/audit-plain"
+SALT_BYTES = 32
+STREAMS = frozenset({"stdout", "/dev/stdout"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredDevice:
+    """A device with the key of its hashes."""
+
+    config: DeviceConfig
+    salt: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredTable:
+    """The row. Slots are given out in turn, so that one that was freed rests as long as possible."""
+
+    devices: tuple[StoredDevice, ...] = ()
+    declared_salts: Mapping[str, bytes] = field(default_factory=dict)
+    next_slot: int = 0
+
+
+def _decode_table(value: bytes) -> StoredTable:
+    return msgspec.json.decode(value, type=StoredTable)
+
+
+def resolve_file(audit_dir: str, name: str) -> str:
+    """Return the file that a name means; raises InvalidRequest unless it lies inside the folder, links resolved."""
+    if not audit_dir:
+        raise InvalidRequest("no folder for audit files is configured (audit_dir)")
+    try:
+        folder = Path(audit_dir).resolve()
+        found = (folder / name).resolve()
+    except (OSError, ValueError, RuntimeError):
+        raise InvalidRequest("file_path cannot be used") from None
+    if found == folder or folder not in found.parents or found.is_dir():
+        raise InvalidRequest("file_path must lie inside the configured folder for audit files")
+    return str(found)
+
+
+class AuditTable:
+    """The devices of one worker, kept as the row says."""
+
+    def __init__(self, broker: Broker, host: Host, store: Store, audit_dir: str, declared: tuple[Device, ...]) -> None:
+        self._broker = broker
+        self._host = host
+        self._store = store
+        self._audit_dir = audit_dir
+        self._declared = declared
+        self._start_salt = random.random_bytes(SALT_BYTES)
+        self._swapping = threading.Lock()
+        self._entry: Entry | None = None
+        self._plain: bytes | None = None
+        self._is_open = False
+        self._made: dict[bytes, Device] = {}
+
+    # -- every request ------------------------------------------------------------------------------------------------
+
+    def refresh(self, transaction: Transaction) -> None:
+        """Make the devices follow the row. Call on every request of an open server, before it is put on record."""
+        entry = transaction.get(TABLE)
+        if entry is not self._entry or not self._is_open:
+            self._follow(entry, transaction)
+
+    def _follow(self, entry: Entry | None, transaction: Transaction) -> None:
+        table = _table_of(entry)
+        if any(device.config.path not in table.declared_salts for device in self._declared):
+            self._store.run(self._add_salts)
+            entry = self._store.read().get(TABLE)
+            table = _table_of(entry)
+        with self._swapping:
+            declared = tuple(device.with_salt(table.declared_salts[device.config.path]) for device in self._declared)
+            self._swap((*declared, *(self._make(stored.config, stored.salt) for stored in table.devices)))
+            self._entry, self._plain, self._is_open = entry, None, True
+
+    def _add_salts(self, transaction: Transaction) -> None:
+        table = self.read(transaction)
+        missing = [device.config.path for device in self._declared if device.config.path not in table.declared_salts]
+        if missing:
+            salts = {**table.declared_salts, **{path: random.random_bytes(SALT_BYTES) for path in missing}}
+            self._save(transaction, replace(table, declared_salts=salts))
+
+    def refresh_sealed(self, transaction: Transaction) -> None:
+        """Make the devices follow the plain copy. Call on every request of a sealed server."""
+        plain = transaction.get_plain(PLAIN)
+        if not self._is_open and plain == self._plain:
+            return
+        with self._swapping:
+            configs = msgspec.json.decode(plain, type=tuple[DeviceConfig, ...]) if plain else ()
+            allowed = [config for config in configs if self._is_allowed(config)]
+            self._swap((*self._declared, *(self._make(config, self._start_salt) for config in allowed)))
+            self._entry, self._plain, self._is_open = None, plain, False
+
+    def _is_allowed(self, config: DeviceConfig) -> bool:
+        try:
+            self.check_file(config)
+        except InvalidRequest:
+            return False
+        return True
+
+    def _make(self, config: DeviceConfig, salt: bytes) -> Device:
+        """Return the device of a configuration; the same chain as long as the configuration is the same."""
+        key = msgspec.json.encode(config)
+        known = self._made.get(key)
+        if known is None:
+            known = self._made[key] = make_device(config, salt, self._host)
+        return known.with_salt(salt)
+
+    def _swap(self, devices: tuple[Device, ...]) -> None:
+        self._broker.devices = devices
+        used = {msgspec.json.encode(device.config) for device in devices}
+        self._made = {key: device for key, device in self._made.items() if key in used}
+
+    # -- changing -----------------------------------------------------------------------------------------------------
+
+    def read(self, transaction: Transaction) -> StoredTable:
+        """Return the row."""
+        return _table_of(transaction.get(TABLE))
+
+    def _save(self, transaction: Transaction, table: StoredTable) -> None:
+        transaction.put(TABLE, msgspec.json.encode(table))
+        transaction.put_plain(PLAIN, msgspec.json.encode(tuple(stored.config for stored in table.devices)))
+
+    def list_configs(self, transaction: Transaction) -> tuple[DeviceConfig, ...]:
+        """Return all devices, those of the configuration first."""
+        return (*(device.config for device in self._declared), *(stored.config for stored in self.read(transaction).devices))
+
+    def is_declared(self, path: str) -> bool:
+        """Return whether the configuration declares a device."""
+        return any(device.config.path == path for device in self._declared)
+
+    def check_file(self, config: DeviceConfig) -> None:
+        """Refuse a file outside the configured folder, or one that the configuration writes to."""
+        name = file_path(config)
+        if config.kind != "file" or not name or name in STREAMS:
+            return
+        found = resolve_file(self._audit_dir, name)
+        if found in {_resolve(device.config) for device in self._declared}:
+            raise InvalidRequest("file_path is in use")
+
+    def add(self, transaction: Transaction, config: DeviceConfig) -> Device:
+        """Store a device and return it, ready for its first record. Raises InvalidRequest."""
+        table = self.read(transaction)
+        self.check_file(config)
+        place = _resolve(config)
+        if place and place in {_resolve(stored.config) for stored in table.devices}:
+            raise InvalidRequest("file_path is in use")
+        config = replace(config, slot=self._choose_slot(table))
+        salt = random.random_bytes(SALT_BYTES)
+        device = make_device(config, salt, self._host)
+        with self._host.lock(config.slot):  # what an earlier device of this slot left is none of this one's business
+            self._host.area(config.slot)[:] = bytes(AUDIT_SLOT_BYTES)
+        devices = (*table.devices, StoredDevice(config=config, salt=salt))
+        self._save(transaction, replace(table, devices=devices, next_slot=config.slot + 1))
+        return device
+
+    def _choose_slot(self, table: StoredTable) -> int:
+        used = {device.config.slot for device in self._declared} | {stored.config.slot for stored in table.devices}
+        free = [slot % AUDIT_SLOTS for slot in range(table.next_slot, table.next_slot + AUDIT_SLOTS) if slot % AUDIT_SLOTS not in used]
+        if not free:
+            raise InvalidRequest(f"more than {AUDIT_SLOTS} audit devices")
+        return free[0]
+
+    def remove(self, transaction: Transaction, path: str) -> Device | None:
+        """Forget a device and return it, for its last record; None if there is none."""
+        table = self.read(transaction)
+        found = next((stored for stored in table.devices if stored.config.path == path), None)
+        if found is None:
+            return None
+        self._save(transaction, replace(table, devices=tuple(stored for stored in table.devices if stored is not found)))
+        return self._find(path)
+
+    def _find(self, path: str) -> Device | None:
+        return next((device for device in self._broker.devices if device.config.path == path), None)
+
+    def hash_value(self, path: str, text: str) -> str:
+        """Return what a device's records show in place of a string; raises InvalidRequest."""
+        device = self._find(path)
+        if device is None:
+            raise InvalidRequest(f'unknown audit backend "{path}"')
+        return device.hash_value(text)
+
+
+def _table_of(entry: Entry | None) -> StoredTable:
+    return StoredTable() if entry is None else entry.decode(_decode_table)
+
+
+def _resolve(config: DeviceConfig) -> str:
+    name = file_path(config)
+    return str(Path(name).resolve()) if config.kind == "file" and name and name not in STREAMS else ""
