@@ -163,13 +163,17 @@ def test_persistent_storage_survives_a_restart(target: str, tmp_path: Path) -> N
         unseal(running.anonymous, made["keys"][:THRESHOLD])
         await_active(running.anonymous)
         root = running.anonymous.with_token(made["root_token"])
-        root.post("sys/mounts/kept", {"type": "kv", "options": {"version": "2"}})
-        root.put("kept/data/a", {"data": {"k": "v"}})
+        mounted = root.post("sys/mounts/kept", {"type": "kv", "options": {"version": "2"}})
+        assert mounted.status == 204, mounted.body
+        written = root.put("kept/data/a", {"data": {"k": "v"}})
+        assert written.status == 200, written.body
         child = root.post("auth/token/create", {"policies": ["default"]}).auth["client_token"]
     with configured_server(target, tmp_path, storage) as running:
         assert running.anonymous.get("sys/health").status == 503
         unseal(running.anonymous, made["keys"][-THRESHOLD:])
         await_active(running.anonymous)
         root = running.anonymous.with_token(made["root_token"])
-        assert root.get("kept/data/a").data["data"] == {"k": "v"}
+        read = root.get("kept/data/a")
+        assert read.status == 200, read.body
+        assert read.data["data"] == {"k": "v"}
         assert root.with_token(child).get("auth/token/lookup-self").status == 200
