@@ -9,16 +9,25 @@ CREATE TABLE vault.entry (
     PRIMARY KEY (parent, name)
 );
 
+-- Ciphertext does not compress.
 ALTER TABLE vault.entry ALTER COLUMN value SET STORAGE EXTERNAL;
 
 -- By which the expiry worker finds what is due; the decision is made on the encrypted record.
 CREATE INDEX entry_expires_at ON vault.entry (expires_at) WHERE expires_at IS NOT NULL;
 
+-- Hosts that cache rows. A host that has not been seen for ten seconds must not use its cache.
+CREATE TABLE vault.host (
+    id      text PRIMARY KEY,
+    seen_at timestamptz NOT NULL
+);
+
 -- Applies the changes of one transaction, or raises HV001 when a row is not as it was read. Arrays run in parallel, in path
 -- order: rows are locked in that order, so two commits cannot wait for each other.
 -- kinds: 0 guard, 1 put, 2 delete. expected: NULL whatever is there, 0 must be absent.
+-- The notice tells other hosts which counters to move. NOTIFY makes commits wait for each other, so a lone host sends none.
 CREATE FUNCTION vault.apply_changes(
     parents text[], names text[], kinds smallint[], expected bigint[], sealed bytea[], expiries double precision[], new_version bigint,
+    origin text, notice text,
     OUT created integer[], OUT removed integer[]
 ) LANGUAGE plpgsql AS $$
 DECLARE
@@ -53,5 +62,8 @@ BEGIN
             removed := removed || i;
         END IF;
     END LOOP;
+    IF EXISTS (SELECT FROM vault.host WHERE id <> origin AND seen_at > clock_timestamp() - interval '10 seconds') THEN
+        PERFORM pg_notify('vault_change', origin || ' ' || notice);
+    END IF;
 END
 $$;

@@ -93,7 +93,9 @@ class Authority:
         decision = principal.acl.decide(request.operation, request.path, request.data, request.wrap_ttl_seconds, self._clock.now())
         if not decision.allowed or (endpoint.sudo and not decision.sudo):
             raise DeniedByPolicy
-        return replace(principal, granting_policies=decision.granting_policies)
+        if decision.pagination_limit is not None:  # the page that the policy allows, whatever was asked for
+            request = replace(request, data={**request.data, "limit": decision.pagination_limit})
+        return replace(principal, request=request, granting_policies=decision.granting_policies)
 
     def _require_row(self, transaction: Transaction, key: str) -> Token:
         token = self._tokens.find_key(transaction, key)

@@ -36,6 +36,7 @@ from vault.secret import Secret
 from vault.storage import migration
 from vault.storage.barrier import Barrier
 from vault.storage.cache import Cache
+from vault.storage.coherence import Listener
 from vault.storage.embedded import Embedded
 from vault.storage.postgres import Postgres
 from vault.storage.transaction import Store, Transaction
@@ -63,8 +64,10 @@ class Service:
         self._page = page
         self._clock = clock or SystemClock()
         self._dsn = find_dsn(settings)
-        self._physical = Postgres(self._dsn, settings.threads + 2)
-        self._store = Store(self._physical, Barrier(), Cache(page.generations), page.generations.bump)
+        self._physical = Postgres(self._dsn, settings.threads + 2, page.host_id)
+        cache = Cache(page.generations, self._clock)
+        self._listener = Listener(self._dsn, page.host_id, page.generations, cache, self._clock)
+        self._store = Store(self._physical, Barrier(), cache, page.generations.bump)
         self._seal = Seal(page, self._store)
         self._mounts = Mounts(Registry({}))
         leases = LeaseStore()
@@ -129,11 +132,13 @@ class Service:
     def start_worker(self) -> None:
         """Open connections and start background work. Call after the fork."""
         self._physical.open()
+        self._listener.start()
         self._expiry.start()
 
     def stop_worker(self) -> None:
         """End background work and close connections."""
         self._expiry.stop()
+        self._listener.stop()
         self._physical.close()
 
     def worker_died(self) -> None:

@@ -61,6 +61,7 @@ class HostPage:
         self._map = mmap.mmap(-1, _PAGE_BYTES, flags=mmap.MAP_SHARED | mmap.MAP_ANONYMOUS)
         self._map.madvise(mmap.MADV_DONTDUMP)
         self.locked_in_memory = _lock_in_memory(self._map)
+        self.host_id = os.urandom(12).hex()  # as other hosts know this one
         self._lock_file = os.memfd_create("health-vault-host", os.MFD_CLOEXEC)
         self._threads = _make_thread_locks()
         self.generations = Generations(memoryview(self._map)[_GENERATIONS:].cast("Q"), self)

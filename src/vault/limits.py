@@ -44,5 +44,6 @@ HEADER_SECONDS_MAX = 5.0  # from the first byte of a request to the end of its h
 BODY_SECONDS_MAX = 60.0  # 32 MiB at 5 Mbit/s
 SEND_SECONDS_MAX = 10.0  # a client that does not read its answer
 LINGER_SECONDS_MAX = 1.0  # what is left of a refused request is read for so long, so that the refusal arrives
+DEFER_SECONDS_MAX = 0.004  # a worker with many connections leaves a new one to another for so long; that one may be stuck
 DRAIN_SECONDS = 1.0  # a stopping worker answers on idle connections for so long, and then closes them
 ORPHAN_SECONDS_MAX = 2  # a worker whose arbiter was killed is gone within 5 s

@@ -1,6 +1,6 @@
 """Shamir's secret sharing over GF(256), in Vault's share format: the y bytes, then the x byte.
 
-Field arithmetic is without tables and branches on secret bits, so that its time tells nothing about the shares.
+Field arithmetic has no tables, and branches only on places, which are public: its time tells nothing about the secret.
 """
 
 from vault.crypto.random import random_bytes
@@ -28,13 +28,37 @@ def _invert(a: int) -> int:
     return result
 
 
+def _scale(vector: int, factor: int, ones: int) -> int:
+    """Return each byte of a packed vector times one factor. Only the factor, a public place, decides a branch."""
+    product = 0
+    while factor:
+        if factor & 1:
+            product ^= vector
+        carries = (vector >> 7) & ones
+        vector = ((vector & (ones * 0x7F)) << 1) ^ (carries * _POLYNOMIAL)
+        factor >>= 1
+    return product
+
+
+def _ones(length: int) -> int:
+    return int.from_bytes(b"\1" * length, "big")
+
+
 def split(secret: bytes, shares: int, threshold: int) -> tuple[bytes, ...]:
     """Return `shares` shares of which any `threshold` combine to the secret."""
     if not 2 <= threshold <= shares <= 255 or not secret:
         raise ValueError("need 2 <= threshold <= shares <= 255 and a secret")
-    places = _choose_places(shares)
-    columns = [bytes([byte]) + random_bytes(threshold - 1) for byte in secret]
-    return tuple(bytes(_evaluate(column, x) for column in columns) + bytes([x]) for x in places)
+    length, ones = len(secret), _ones(len(secret))
+    # One polynomial per byte, packed: the n-th vector holds the n-th coefficient of each.
+    vectors = [int.from_bytes(secret, "big")]
+    vectors += [int.from_bytes(random_bytes(length), "big") for _ in range(threshold - 1)]
+    made = []
+    for place in _choose_places(shares):
+        value = 0
+        for vector in reversed(vectors):
+            value = _scale(value, place, ones) ^ vector
+        made.append(value.to_bytes(length, "big") + bytes([place]))
+    return tuple(made)
 
 
 def _choose_places(count: int) -> list[int]:
@@ -48,13 +72,6 @@ def _choose_places(count: int) -> list[int]:
     return chosen
 
 
-def _evaluate(coefficients: bytes, x: int) -> int:
-    result = 0
-    for coefficient in reversed(coefficients):
-        result = _multiply(result, x) ^ coefficient
-    return result
-
-
 def combine(shares: tuple[bytes, ...]) -> bytes:
     """Return the secret of enough shares; too few or wrong ones give other bytes. Raises ValueError for ill-formed ones."""
     if len(shares) < 2 or len({len(share) for share in shares}) != 1 or len(shares[0]) < 2:
@@ -62,21 +79,17 @@ def combine(shares: tuple[bytes, ...]) -> bytes:
     places = [share[-1] for share in shares]
     if len(set(places)) != len(places) or 0 in places:
         raise ValueError("shares must have distinct places")
-    weights = [_weight(place, places) for place in places]
-    return bytes(_interpolate(column, weights) for column in zip(*(share[:-1] for share in shares), strict=True))
+    length = len(shares[0]) - 1
+    ones, secret = _ones(length), 0
+    for share, place in zip(shares, places, strict=True):
+        secret ^= _scale(int.from_bytes(share[:-1], "big"), _weight(place, places), ones)
+    return secret.to_bytes(length, "big")
 
 
 def _weight(place: int, places: list[int]) -> int:
-    """Return the Lagrange weight at zero."""
+    """Return the Lagrange weight at zero: of public places only."""
     result = 1
     for other in places:
         if other != place:
             result = _multiply(result, _multiply(other, _invert(place ^ other)))
-    return result
-
-
-def _interpolate(column: tuple[int, ...], weights: list[int]) -> int:
-    result = 0
-    for y, weight in zip(column, weights, strict=True):
-        result ^= _multiply(y, weight)
     return result

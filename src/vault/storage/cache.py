@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from vault import limits
+from vault.clock import Clock
 from vault.host import Generations
 
 T = TypeVar("T")
@@ -47,15 +48,18 @@ def list_key(folder: str) -> str:
 class Cache:
     """A bounded map from path (or listing) to what was read."""
 
-    def __init__(self, generations: Generations) -> None:
+    def __init__(self, generations: Generations, clock: Clock) -> None:
         self._generations = generations
+        self._monotonic = clock.monotonic
         self._items: dict[Any, tuple[int, int, Any]] = {}
-        self.bypassed = False  # set while this host may not hear of other hosts' writes
+        # Until when this worker is sure to hear of other hosts' writes. It is pushed on by the listener; past it, the cache is
+        # bypassed.
+        self.fresh_until = 0.0
 
     def find(self, key: Any) -> tuple[bool, Any]:
         """Return whether the key is cached and valid, and what was cached (None: known to be absent)."""
         item = self._items.get(key)
-        if item is None or self.bypassed:
+        if item is None or self._monotonic() > self.fresh_until:
             return False, None
         slot, generation, value = item
         if self._generations.read(slot) != generation:
@@ -69,8 +73,6 @@ class Cache:
 
     def keep(self, key: Any, noted: tuple[int, int], value: Any) -> None:
         """Cache what was read after `noted`."""
-        if self.bypassed:
-            return
         if len(self._items) >= limits.CACHE_ENTRIES_MAX:
             self._evict()
         self._items[key] = (*noted, value)

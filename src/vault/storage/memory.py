@@ -40,8 +40,9 @@ class Memory:
         due = sorted((stored.expires_at, path) for path, stored in tuple(self._rows.items()) if stored.expires_at is not None)
         return tuple(path for expires_at, path in due if expires_at < before)[:limit]
 
-    def prepare(self, version: int, changes: Sequence[Change], prefixes: Sequence[str]) -> Prepared:
-        """Check changes; raises WriteConflict when a version differs."""
+    def prepare(self, version: int, changes: Sequence[Change], prefixes: Sequence[str], notice: str = "") -> Prepared:
+        """Check changes; raises WriteConflict when a version differs. There are no other hosts to be told."""
+        del notice
         self._lock.acquire()
         for change in changes:
             present = self.get(change.path)

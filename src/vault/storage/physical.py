@@ -54,8 +54,11 @@ class Physical(Protocol):
     def list_expired(self, before: float, limit: int) -> tuple[str, ...]:
         """Return paths whose expiry lies before a time, oldest first."""
 
-    def prepare(self, version: int, changes: Sequence[Change], prefixes: Sequence[str]) -> Prepared:
-        """Check and apply changes, delete all below `prefixes`; raises WriteConflict when a version differs."""
+    def prepare(self, version: int, changes: Sequence[Change], prefixes: Sequence[str], notice: str = "") -> Prepared:
+        """Check and apply changes, delete all below `prefixes`; raises WriteConflict when a version differs.
+
+        `notice` is what other hosts are told once the changes are visible.
+        """
 
 
 class WriteConflict(Exception):

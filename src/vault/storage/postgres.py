@@ -15,21 +15,15 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from vault import limits
 from vault.errors import OutcomeUnknown, StorageUnavailable
 from vault.storage import statement
+from vault.storage.connection import ARGUMENTS, BoundedConnection
 from vault.storage.physical import Change, Prepared, Row, WriteConflict
 
 T = TypeVar("T")
-Connection = psycopg.Connection[tuple[Any, ...]]
 
 _GUARD, _PUT, _DELETE = 0, 1, 2
 _LAST = "\U0010ffff"
 _ROW_CHANGED = "HV001"
 _RETRIABLE = (errors.DeadlockDetected, errors.SerializationFailure, errors.UniqueViolation, errors.LockNotAvailable)
-_TIMEOUT_MILLISECONDS = int(limits.STORAGE_TIMEOUT_SECONDS * 1000)
-_OPTIONS = (
-    f"-c statement_timeout={_TIMEOUT_MILLISECONDS} -c lock_timeout={_TIMEOUT_MILLISECONDS} "
-    f"-c idle_in_transaction_session_timeout={2 * _TIMEOUT_MILLISECONDS} -c jit=off -c application_name=health-vault"
-)
-
 
 def split_path(path: str) -> tuple[str, str]:
     """Return the folder of a path, with its slash, and the name in it."""
@@ -45,25 +39,17 @@ def range_end(prefix: str) -> str:
 class Postgres:
     """The rows of one database."""
 
-    def __init__(self, dsn: str, connections: int) -> None:
-        self._pool: ConnectionPool[Connection] = ConnectionPool(
+    def __init__(self, dsn: str, connections: int, host_id: str = "") -> None:
+        self._host_id = host_id
+        self._pool: BoundedConnectionPool[BoundedConnection] = ConnectionPool(
             dsn,
+            connection_class=BoundedConnection,
+            kwargs=ARGUMENTS,
             min_size=1,
             max_size=connections,
             open=False,
             timeout=limits.STORAGE_TIMEOUT_SECONDS,
-            reconnect_timeout=float("inf"),
-            kwargs={
-                "autocommit": True,
-                "options": _OPTIONS,
-                "connect_timeout": 2,
-                "prepare_threshold": 0,
-                "cursor_factory": psycopg.RawCursor,
-                "tcp_user_timeout": _TIMEOUT_MILLISECONDS,
-                "keepalives_idle": 1,
-                "keepalives_interval": 1,
-                "keepalives_count": 3,
-            },
+            reconnect_timeout=limits.STORAGE_TIMEOUT_SECONDS,
         )
 
     def open(self) -> None:
@@ -76,13 +62,13 @@ class Postgres:
 
     # -- connections --------------------------------------------------------------------------------------------------
 
-    def _take(self) -> Connection:
+    def _take(self) -> BoundedConnection:
         try:
             return self._pool.getconn(timeout=limits.STORAGE_TIMEOUT_SECONDS)
         except (PoolTimeout, psycopg.Error) as cause:
             raise StorageUnavailable from cause
 
-    def _attempt(self, work: Callable[[Connection], T], *, keep: bool = False) -> T:
+    def _attempt(self, work: Callable[[BoundedConnection], T], *, keep: bool = False) -> T:
         """Run work that may be run twice; `keep` leaves the connection to what was made with it."""
         for last in (False, True):
             connection = self._take()
@@ -108,7 +94,7 @@ class Postgres:
                 return result
         raise StorageUnavailable
 
-    def give_back(self, connection: Connection) -> None:
+    def give_back(self, connection: BoundedConnection) -> None:
         """Return a connection to the pool, which replaces a broken one."""
         self._pool.putconn(connection)
 
@@ -142,11 +128,13 @@ class Postgres:
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
-    def prepare(self, version: int, changes: Sequence[Change], prefixes: Sequence[str]) -> Prepared:
+    def prepare(self, version: int, changes: Sequence[Change], prefixes: Sequence[str], notice: str = "") -> Prepared:
         """Check and apply changes in an open transaction."""
-        return self._attempt(lambda connection: self._prepare(connection, version, changes, prefixes), keep=True)
+        return self._attempt(lambda connection: self._prepare(connection, version, changes, prefixes, notice), keep=True)
 
-    def _prepare(self, connection: Connection, version: int, changes: Sequence[Change], prefixes: Sequence[str]) -> "_PreparedPostgres":
+    def _prepare(
+        self, connection: BoundedConnection, version: int, changes: Sequence[Change], prefixes: Sequence[str], notice: str
+    ) -> "_PreparedPostgres":
         places = [split_path(change.path) for change in changes]
         arrays = (
             [parent for parent, _ in places],
@@ -156,6 +144,8 @@ class Postgres:
             [change.value for change in changes],
             [change.expires_at for change in changes],
             version,
+            self._host_id,
+            notice,
         )
         try:
             with connection.pipeline():
@@ -179,7 +169,7 @@ class Postgres:
             version=version,
         )
 
-    def _abort(self, connection: Connection) -> None:
+    def _abort(self, connection: BoundedConnection) -> None:
         if not connection.closed and connection.info.transaction_status != pq.TransactionStatus.IDLE:
             try:
                 connection.execute("ROLLBACK")
@@ -191,7 +181,7 @@ class _PreparedPostgres:
     """An open database transaction with all changes applied."""
 
     def __init__(
-        self, owner: Postgres, connection: Connection, *, created: frozenset[str], removed: frozenset[str],
+        self, owner: Postgres, connection: BoundedConnection, *, created: frozenset[str], removed: frozenset[str],
         witness: tuple[str, bool] | None, version: int,
     ) -> None:
         self.created = created

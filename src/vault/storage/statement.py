@@ -58,10 +58,11 @@ GET = Statement(
 APPLY = Statement(
     sql="""
         SELECT created, removed FROM vault.apply_changes(
-            $1::text[], $2::text[], $3::smallint[], $4::bigint[], $5::bytea[], $6::double precision[], $7::bigint
+            $1::text[], $2::text[], $3::smallint[], $4::bigint[], $5::bytea[], $6::double precision[], $7::bigint,
+            $8::text, $9::text
         )
     """,
-    parameters=("text[]", "text[]", "smallint[]", "bigint[]", "bytea[]", "double precision[]", "bigint"),
+    parameters=("text[]", "text[]", "smallint[]", "bigint[]", "bytea[]", "double precision[]", "bigint", "text", "text"),
     row=Applied,
 )
 
@@ -113,4 +114,57 @@ LIST_EXPIRED = Statement(
     row=Path,
 )
 
-ALL: tuple[Statement[tuple[object, ...]], ...] = (GET, APPLY, DELETE_BELOW, LIST_CHILDREN, LIST_SUBTREE, LIST_EXPIRED)  # type: ignore[assignment]  # rows of different classes, each of them a tuple
+
+class Registered(NamedTuple):
+    """The transaction that made a host known."""
+
+    transaction: int
+
+
+class Outlived(NamedTuple):
+    """Whether every transaction that is still running began after a given one."""
+
+    outlived: bool
+
+
+class Seen(NamedTuple):
+    """A host that was seen in time."""
+
+    id: str
+
+
+REGISTER = Statement(
+    sql="""
+        INSERT INTO vault.host (id, seen_at) VALUES ($1::text, clock_timestamp())
+        ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp()
+        RETURNING pg_current_xact_id()::text::bigint AS transaction
+    """,
+    parameters=("text",),
+    row=Registered,
+)
+
+OUTLIVES = Statement(
+    sql="SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint > $1::bigint AS outlived",
+    parameters=("bigint",),
+    row=Outlived,
+)
+
+HEARTBEAT = Statement(
+    sql="""
+        UPDATE vault.host SET seen_at = clock_timestamp()
+        WHERE id = $1::text AND seen_at > clock_timestamp() - interval '8 seconds'
+        RETURNING id
+    """,
+    parameters=("text",),
+    row=Seen,
+)
+
+FORGET_HOSTS = Statement(
+    sql="DELETE FROM vault.host WHERE seen_at < clock_timestamp() - interval '1 hour' RETURNING id",
+    parameters=(),
+    row=Seen,
+)
+
+ALL: tuple[Statement[tuple[object, ...]], ...] = (  # type: ignore[assignment]  # rows of different classes, each of them a tuple
+    GET, APPLY, DELETE_BELOW, LIST_CHILDREN, LIST_SUBTREE, LIST_EXPIRED, REGISTER, OUTLIVES, HEARTBEAT, FORGET_HOSTS,
+)

@@ -10,7 +10,7 @@ import random
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -26,6 +26,7 @@ T = TypeVar("T")
 # or tell nothing.
 PLAIN = frozenset({"core/seal-config", "core/root-key", "core/keyring", "core/audit-plain"})
 _STRIPES = 64
+_NOTICE_SLOTS_MAX = 1000  # a notice of PostgreSQL holds 8,000 bytes
 
 
 @dataclass(slots=True)
@@ -232,7 +233,7 @@ class Store:
         version = secrets.randbits(63) | 1
         changes = transaction.changes()
         noted = {path: self.cache.note(path) for path in transaction.written()}
-        prepared = self.physical.prepare(version, changes, transaction.prefixes)
+        prepared = self.physical.prepare(version, changes, transaction.prefixes, notice_of(changes, transaction.prefixes))
         try:
             before_commit()
         except BaseException:
@@ -260,6 +261,18 @@ class Store:
         return self._bump(slots)
 
 
+def notice_of(changes: Sequence[Change], prefixes: Sequence[str]) -> str:
+    """Return what other hosts are told: the counters to move, or `*` for all of them."""
+    slots: set[int] = set()
+    for change in changes:
+        if change.value is None and not change.delete:
+            continue
+        slots.add(slot_of(change.path))
+        if change.delete or not change.expected:  # it may come or go, and the listings above it with it
+            slots |= {slot_of(list_key(folder)) for folder in folders_above(change.path)}
+    return "*" if prefixes or len(slots) > _NOTICE_SLOTS_MAX else " ".join(map(str, sorted(slots)))
+
+
 def folders_above(path: str) -> list[str]:
     """Return every prefix of a path that ends with a slash."""
-    return [path[: index + 1] for index, character in enumerate(path) if character == "/"]
+    return ["", *(path[: index + 1] for index, character in enumerate(path) if character == "/")]

@@ -1,7 +1,7 @@
 """Policies as stored: one row each, with the text as written and what it says, parsed when it was written.
 
-`acl` is asked on every request. What it compiled is good exactly as long as the entries it was compiled from are the same
-objects, so nobody has to be told that a policy has changed. The policy `root` is no row.
+`acl` is asked on every request. What it compiled is good as long as the entries it was compiled from are the same objects, so
+nobody has to be told that a policy has changed. The policy `root` is no row.
 """
 
 import threading
@@ -60,6 +60,11 @@ def _decode_expirations(value: bytes) -> dict[str, int]:
     return msgspec.json.decode(value, type=dict[str, int])
 
 
+def _is_same(found: Entry | None, entry: Entry | None) -> bool:
+    """Tell whether two entries hold the same: where nothing is cached, every read makes a new one."""
+    return found is not None and entry is not None and found.value == entry.value
+
+
 def parse_policy_name(name: str) -> str:
     """Return the one spelling of a name that a policy may have; raises InvalidRequest for look-alikes of another name."""
     found = canonical_name(name)
@@ -89,7 +94,8 @@ class PolicyStore:
         if known is not None:
             get = transaction.get
             for path, entry in known.sources:
-                if get(path) is not entry:
+                found = get(path)
+                if found is not entry and not _is_same(found, entry):
                     break
             else:
                 return known.acl

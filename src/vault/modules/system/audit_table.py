@@ -83,9 +83,9 @@ class AuditTable:
         """Make the devices follow the row. Call on every request of an open server, before it is put on record."""
         entry = transaction.get(TABLE)
         if entry is not self._entry or not self._is_open:
-            self._follow(entry, transaction)
+            self._follow(entry)
 
-    def _follow(self, entry: Entry | None, transaction: Transaction) -> None:
+    def _follow(self, entry: Entry | None) -> None:
         table = _table_of(entry)
         if any(device.config.path not in table.declared_salts for device in self._declared):
             self._store.run(self._add_salts)

@@ -1,0 +1,239 @@
+"""A whole server over rows in memory: the real pipeline around the handlers under test. Only the database and the clock are ours."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tests.unit.vault.modules.engines.rows import Rows
+from vault import path_help
+from vault.audit.device import Device, DeviceConfig, Host, make_device
+from vault.audit.trail import Broker
+from vault.authority import Authority
+from vault.clock import format_rfc3339_nano
+from vault.core import Core
+from vault.host import AUDIT_LOCK, HostPage
+from vault.leases import LeaseStore
+from vault.logical.backend import Backend
+from vault.logical.mount import Mount
+from vault.logical.operation import Operation
+from vault.logical.request import Request
+from vault.logical.response import Response
+from vault.logical.token import Token
+from vault.modules.auth.methods.token import backend as token_backend
+from vault.modules.auth.tokens import Issued, TokenStore
+from vault.modules.engines.cubbyhole.backend import cubbyhole
+from vault.modules.engines.kv import upgrade
+from vault.modules.engines.kv.backend import VERSIONS
+from vault.modules.policy.store import PolicyStore
+from vault.modules.system.audit import AuditPaths
+from vault.modules.system.audit_table import AuditTable
+from vault.modules.system.capabilities import CapabilityPaths
+from vault.modules.system.host import host_paths
+from vault.modules.system.leases import LeasePaths
+from vault.modules.system.mounts import MountPaths
+from vault.modules.system.policies import PolicyPaths
+from vault.modules.system.remount import RemountPaths
+from vault.modules.system.spec import SpecPaths
+from vault.modules.system.tools import tool_paths
+from vault.modules.system.tune import TunePaths
+from vault.modules.system.ui import UiPaths
+from vault.modules.system.version import record_release, version_paths
+from vault.mounts import Mounts, Registry, default_mounts
+from vault.revocation import Revoker
+from vault.seal import Seal
+from vault.secret import Secret
+from vault.storage.barrier import Barrier
+from vault.storage.cache import Cache
+from vault.storage.physical import Change, Prepared
+from vault.storage.transaction import Store, Transaction
+from vault.wrapping import Wrapping
+
+START_NS = 1_700_000_000 * 10**9
+ROOT = "root-token"
+
+
+class FakeClock:
+    """A clock that stands until a test moves it."""
+
+    def __init__(self) -> None:
+        self.ns = START_NS
+
+    def now(self) -> float:
+        return self.ns / 1e9
+
+    def now_ns(self) -> int:
+        return self.ns
+
+    def monotonic(self) -> float:
+        return self.ns / 1e9
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.ns += int(seconds * 1e9)
+
+
+class SystemRows(Rows):
+    """Rows of one host: nobody else needs to be told what changed."""
+
+    def prepare(self, version: int, changes: Sequence[Change], prefixes: Sequence[str], notice: str = "") -> Prepared:
+        return super().prepare(version, changes, prefixes)
+
+
+class Worker:
+    """One worker process of a host."""
+
+    def __init__(self, world: "World") -> None:
+        page, clock = world.page, world.clock
+        cache = Cache(page.generations, clock)
+        cache.fresh_until = float("inf")
+        self.store = Store(world.rows, Barrier(), cache, page.generations.bump)
+        self.seal = Seal(page, self.store)
+        self.mounts = Mounts(Registry({}))
+        self.leases = LeaseStore()
+        self.tokens = TokenStore(self.seal, self.leases, clock)
+        self.policies = PolicyStore(clock)
+        wrapping = Wrapping(self.tokens, self.mounts, clock)
+        self.revoker = Revoker(self.store, self.tokens, self.leases, self.mounts, clock, wrapping.cubbyhole_prefix)
+        self.broker = Broker(world.now_text)
+        host = Host(page.audit_area, lambda slot: page.lock(AUDIT_LOCK + slot), world.now_text)
+        declared = tuple(make_device(config, bytes(32), host) for config in world.declared)
+        self.broker.devices = declared
+        self.audit = AuditTable(self.broker, host, self.store, world.audit_dir, declared)
+        self.remounts = RemountPaths(self.mounts, self.revoker, self.store)
+        self.tunes = TunePaths(self.mounts, self.store, clock, upgrade)
+        system = self._system(world)
+        self.mounts.registry = Registry(
+            {
+                ("secret", "system"): {"": system},
+                ("secret", "identity"): {"": Backend(kind="identity", paths=(), help="Identities.")},
+                ("secret", "cubbyhole"): {"": cubbyhole()},
+                ("secret", "kv"): VERSIONS,
+                ("auth", "token"): {"": token_backend.build(self.tokens, self.policies, self.mounts, self.revoker)},
+            }
+        )
+        self.core = Core(
+            seal=self.seal,
+            audit=self.broker,
+            store=self.store,
+            mounts=self.mounts,
+            authority=Authority(self.store, self.tokens, self.policies, clock),
+            revoker=self.revoker,
+            wrapping=wrapping,
+            clock=clock,
+            system=system,
+            system_mount=Mount(path="sys/", kind="system", uuid="system", accessor="system_sealed"),
+            help=path_help.ENDPOINT,
+        )
+
+    def _system(self, world: "World") -> Backend:
+        rows = (
+            *PolicyPaths(self.policies).paths(),
+            *self.tunes.paths(),
+            *MountPaths(self.mounts, self.revoker).paths(),
+            *self.remounts.paths(),
+            *CapabilityPaths(self.tokens, self.policies).paths(),
+            *LeasePaths(self.leases, self.tokens, self.mounts, self.revoker, self.store).paths(),
+            *UiPaths(self.mounts).paths(),
+            *SpecPaths(self.mounts).paths(),
+            *AuditPaths(self.audit, world.audit_dir).paths(),
+            *tool_paths(),
+            *host_paths(),
+            *version_paths(),
+        )
+        return Backend(kind="system", paths=rows, help="The system backend controls the server.", system=True)
+
+
+class World:
+    """A host with workers. Requests go to the first one unless told otherwise."""
+
+    def __init__(self, audit_dir: Path | None = None, declared: tuple[DeviceConfig, ...] = ()) -> None:
+        self.rows = SystemRows()
+        self.page = HostPage()
+        self.clock = FakeClock()
+        self.audit_dir = str(audit_dir) if audit_dir else ""
+        self.declared = declared
+        self.first = Worker(self)
+        self._requests = 0
+        made = self.first.store.run(lambda transaction: self.first.seal.initialize(transaction, 1, 1, self._populate))
+        self.share = made.shares[0]
+        self.unseal()
+
+    def unseal(self) -> None:
+        """Open the host."""
+        self.first.seal.unseal(self.first.store.read(), self.share)
+        self.first.seal.require_open()
+
+    def now_text(self) -> str:
+        """Return the present time as records show it."""
+        return format_rfc3339_nano(self.clock.now_ns())
+
+    def _populate(self, transaction: Transaction) -> None:
+        for mount in default_mounts(self.first.mounts):
+            self.first.mounts.add(transaction, mount)
+        self.first.policies.install_defaults(transaction)
+        record_release(transaction, self.clock.now())
+        seconds = self.clock.ns // 10**9
+        token = Token(key="", policies=("root",), path="auth/token/root", display_name="root", creation_time=seconds, issued_ns=self.clock.ns)
+        self.first.tokens.create(transaction, token, token_id=ROOT)
+
+    def worker(self) -> Worker:
+        """Start another worker of this host."""
+        return Worker(self)
+
+    def issue(self, *policies: str, ttl: int = 3600, **fields: Any) -> str:
+        """Make a token with these policies; return its id."""
+        seconds = self.clock.ns // 10**9
+        token = Token(
+            key="", policies=policies, path="auth/token/create", creation_time=seconds, issued_ns=self.clock.ns, renewable=True,
+            ttl_seconds=ttl, creation_ttl_seconds=ttl, expires_at=self.clock.now() + ttl,
+        )  # fmt: skip
+        issued: Issued = self.first.store.run(lambda transaction: self.first.tokens.create(transaction, replace(token, **fields)))
+        return issued.id.reveal()
+
+    def holder(self, text: str) -> str:
+        """Store a policy and make a token with it alone."""
+        self._requests += 1
+        name = f"policy-{self._requests}"
+        self.write(f"sys/policies/acl/{name}", policy=text)
+        return self.issue(name)
+
+    def send(
+        self, operation: Operation, path: str, fields: Mapping[str, Any], *, token: str | None = ROOT, worker: Worker | None = None
+    ) -> Response | None:
+        """Send a request, with the fields that a request of its kind has."""
+        self._requests += 1
+        target = worker or self.first
+        target.seal.require_open()
+        target.audit.refresh(target.store.read())
+        request = Request(
+            id=f"request-{self._requests}", operation=operation, path=path, data=fields, token=None if token is None else Secret(token)
+        )
+        return target.core.handle(request)
+
+    def read(self, path: str, *, token: str | None = ROOT, worker: Worker | None = None, **fields: Any) -> Any:
+        """Read, and return the data."""
+        response = self.send(Operation.READ, path, fields, token=token, worker=worker)
+        assert response is not None
+        return response.data
+
+    def write(self, path: str, *, token: str | None = ROOT, worker: Worker | None = None, **fields: Any) -> Any:
+        """Write, and return the answer."""
+        return self.send(Operation.UPDATE, path, fields, token=token, worker=worker)
+
+    def patch(self, path: str, **fields: Any) -> Any:
+        """Patch, and return the answer."""
+        return self.send(Operation.PATCH, path, fields)
+
+    def delete(self, path: str, *, token: str | None = ROOT) -> Any:
+        """Delete, and return the answer."""
+        return self.send(Operation.DELETE, path, {}, token=token)
+
+    def list(self, path: str, *, token: str | None = ROOT, **fields: Any) -> tuple[str, ...]:
+        """List; nothing there is an empty listing."""
+        response = self.send(Operation.LIST, path if path.endswith("/") else path + "/", fields, token=token)
+        return () if response is None or response.data is None else tuple(response.data["keys"])
+
+    def devices(self) -> tuple[Device, ...]:
+        """Return the devices that the first worker writes to."""
+        return self.first.broker.devices
