@@ -1,10 +1,12 @@
 """An engine with real transactions over rows in memory. What the core does with a request around the handler is done here alike."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from tests.unit.vault.modules.engines.rows import Rows
+from vault.clock import SystemClock
 from vault.errors import UnsupportedOperation, UnsupportedPath
 from vault.host import HostPage
 from vault.logical.args import parse_args
@@ -44,7 +46,9 @@ class World:
     def __init__(self, backend: Backend, rows: Rows | None = None) -> None:
         self.backend = backend
         self.rows = rows or Rows()
-        self.store = Store(self.rows, _BARRIER, Cache(_PAGE.generations), _PAGE.generations.bump)
+        cache = Cache(_PAGE.generations, SystemClock())
+        cache.fresh_until = math.inf  # there are no other hosts to hear of
+        self.store = Store(self.rows, _BARRIER, cache, _PAGE.generations.bump)
         self.mount = MOUNT
         self.token: Token | None = make_token("one")
         self.now_ns = START_NS

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.vault.modules.engines.world import World
 from vault.errors import InvalidRequest
 from vault.modules.engines.kv.backend import kv_v1, kv_v2
-from vault.modules.engines.kv.layout import UNVERSIONED, UPGRADE, hold_unversioned
+from vault.modules.engines.kv.layout import NOT_BEGUN, UNVERSIONED, UPGRADE, hold_unversioned
 from vault.modules.engines.kv.upgrade import begin_upgrade, is_upgrading, upgrade
 from vault.storage.transaction import Transaction
 from vault.storage.view import View
@@ -157,3 +157,13 @@ def test_write_that_overlaps_the_beginning_is_checked_at_its_commit(old: World) 
         old.store.run(write)
     assert not [path for path in old.rows.rows if path.endswith("late")]
     assert old.view(lambda view: view.get(UPGRADE)) is not None
+
+
+def test_first_write_makes_the_row_that_later_ones_hold(old: World) -> None:
+    """Only a row that exists can be locked against change, so it is there before the first secret is."""
+    mark = old.view(lambda view: view.get(UPGRADE))
+    assert mark is not None
+    assert mark.value == NOT_BEGUN
+    before = old.rows.rows[f"{old.mount.storage_prefix}{UPGRADE}"]
+    old.write("another", {"x": 1})
+    assert old.rows.rows[f"{old.mount.storage_prefix}{UPGRADE}"] is before
