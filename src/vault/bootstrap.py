@@ -7,6 +7,7 @@ from pathlib import Path
 
 import structlog
 
+from vault import path_help
 from vault.audit.device import Device, DeviceConfig, Host, make_device
 from vault.audit.trail import Broker
 from vault.authority import Authority
@@ -24,10 +25,23 @@ from vault.logical.token import Token
 from vault.modules.auth.methods.token import backend as token_backend
 from vault.modules.auth.tokens import Issued, TokenStore
 from vault.modules.engines.cubbyhole.backend import cubbyhole
+from vault.modules.engines.kv import upgrade as kv_upgrade
 from vault.modules.engines.kv.backend import VERSIONS as KV_VERSIONS
 from vault.modules.policy.store import PolicyStore
+from vault.modules.system.audit import AuditPaths
+from vault.modules.system.audit_table import AuditTable
+from vault.modules.system.capabilities import CapabilityPaths
+from vault.modules.system.host import host_paths
+from vault.modules.system.leases import LeasePaths
+from vault.modules.system.mounts import MountPaths
 from vault.modules.system.policies import PolicyPaths
+from vault.modules.system.remount import RemountPaths
 from vault.modules.system.seal import SealPaths
+from vault.modules.system.spec import SpecPaths
+from vault.modules.system.tools import tool_paths
+from vault.modules.system.tune import TunePaths
+from vault.modules.system.ui import UiPaths
+from vault.modules.system.version import record_release, version_paths
 from vault.modules.system.wrapping import WrappingPaths
 from vault.mounts import Mounts, Registry, default_mounts
 from vault.revocation import Revoker
@@ -80,14 +94,28 @@ class Service:
             Fenced(self._store, leadership), self._tokens, leases, self._mounts, self._clock, wrapping.cubbyhole_prefix
         )
         self._expiry = ExpiryWorker(self._store, self._mounts, leadership, behind_fence, self._clock, self._is_open)
+        self._seal.on_close.append(self._policies.forget_compiled)
+        host = Host(page.audit_area, lambda slot: page.lock(AUDIT_LOCK + slot), self._now_text)
+        declared = declared_devices(settings, host)
         broker = Broker(self._now_text)
-        broker.devices = declared_devices(settings, page, self._now_text)
+        devices = AuditTable(broker, host, self._store, settings.audit_dir, declared)
         system = Backend(
             kind="system",
             paths=(
                 *SealPaths(self._seal, self._populate, settings.storage.kind).paths(),
                 *WrappingPaths(wrapping, self._tokens).paths(),
+                *MountPaths(self._mounts, revoker).paths(),
+                *TunePaths(self._mounts, self._store, self._clock, kv_upgrade).paths(),
+                *RemountPaths(self._mounts, revoker, self._store).paths(),
                 *PolicyPaths(self._policies).paths(),
+                *CapabilityPaths(self._tokens, self._policies).paths(),
+                *LeasePaths(leases, self._tokens, self._mounts, revoker, self._store).paths(),
+                *UiPaths(self._mounts).paths(),
+                *SpecPaths(self._mounts).paths(),
+                *tool_paths(),
+                *host_paths(),
+                *version_paths(),
+                *AuditPaths(devices, settings.audit_dir).paths(),
             ),
             help="The system backend controls the server.",
             system=True,
@@ -104,6 +132,7 @@ class Service:
         self.core = Core(
             seal=self._seal,
             audit=broker,
+            devices=devices,
             store=self._store,
             mounts=self._mounts,
             authority=Authority(self._store, self._tokens, self._policies, self._clock),
@@ -112,7 +141,7 @@ class Service:
             clock=self._clock,
             system=system,
             system_mount=SYSTEM_MOUNT,
-            help=PATH_HELP,
+            help=path_help.ENDPOINT,
         )
 
     # -- life ---------------------------------------------------------------------------------------------------------
@@ -162,6 +191,7 @@ class Service:
             self._mounts.add(transaction, mount)
         self._policies.install_defaults(transaction)
         now_ns = self._clock.now_ns()
+        record_release(transaction, now_ns / 1e9)
         token = Token(
             key="", policies=("root",), path="auth/token/root", display_name="root", creation_time=now_ns // 10**9, issued_ns=now_ns
         )
@@ -194,9 +224,8 @@ def find_dsn(settings: Settings) -> str:
     return storage.connection_url.reveal() or Embedded(Path(storage.path)).dsn
 
 
-def declared_devices(settings: Settings, page: HostPage, now: Callable[[], str]) -> tuple[Device, ...]:
+def declared_devices(settings: Settings, host: Host) -> tuple[Device, ...]:
     """Return the devices that the configuration declares, with a salt of this start for the time while sealed."""
-    host = Host(page.audit_area, lambda slot: page.lock(AUDIT_LOCK + slot), now)
     salt = random_bytes(32)
     configs = (
         DeviceConfig(path=f"{device.name}/", kind=device.kind, slot=slot, options=device.options, declared=True)

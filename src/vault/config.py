@@ -7,7 +7,7 @@ Unknown keys of a file only warn, because files of Vault have many that mean not
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -342,6 +342,16 @@ def _read_device(stanza: Stanza) -> AuditDevice:
     if not isinstance(options, dict) or not all(isinstance(value, str) for value in options.values()):
         raise WrongSetting(f"audit {' '.join(stanza.labels)!r}: expected options with text values")
     return AuditDevice(kind=stanza.labels[0], name=stanza.labels[-1].strip("/"), options=options)
+
+
+def settle(settings: Settings, scratch: str) -> Settings:
+    """Return settings without gaps: a throw-away PostgreSQL lives in `scratch`, and there is an audit device, whatever is configured."""
+    storage = settings.storage
+    if storage.kind == "inmem":
+        storage = replace(storage, path=str(Path(scratch, "data")))
+    folder = settings.audit_dir or (scratch if settings.storage.kind == "inmem" else settings.data_dir)
+    default = AuditDevice(kind="file", name="file", options={"file_path": str(Path(folder, "audit.log"))})
+    return replace(settings, storage=storage, audit=settings.audit or (default,))
 
 
 # --- clients ------------------------------------------------------------------------------------------------------------

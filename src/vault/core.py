@@ -5,13 +5,14 @@ whose answer cannot be audited changes nothing.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
 from vault.audit.trail import Broker, Trail
 from vault.authority import Authority, Principal
 from vault.clock import Clock
-from vault.errors import AuditFailed, OutcomeUnknown, UnsupportedOperation, UnsupportedPath, VaultError
+from vault.errors import AuditFailed, StorageUnavailable, UnsupportedOperation, UnsupportedPath, VaultError
 from vault.logical.args import NoArgs, name_surprises, parse_args
 from vault.logical.backend import Backend, Endpoint, Match, Path
 from vault.logical.context import SystemContext
@@ -19,6 +20,7 @@ from vault.logical.mount import Mount
 from vault.logical.operation import Operation
 from vault.logical.request import Request
 from vault.logical.response import Response
+from vault.modules.system.audit_table import AuditTable
 from vault.mounts import Mounts
 from vault.revocation import Revoker
 from vault.seal import Seal
@@ -52,6 +54,7 @@ class Core:
 
     seal: Seal
     audit: Broker
+    devices: AuditTable
     store: Store
     mounts: Mounts
     authority: Authority
@@ -64,8 +67,9 @@ class Core:
 
     def handle(self, request: Request) -> Response | None:
         """Answer a request; raises a VaultError for every refusal. Both are on the audit trail before this returns."""
+        reader = self.store.read()
+        self._follow_devices(reader)
         with self.audit.open(request) as trail:
-            reader = self.store.read()
             call = self._route(request, reader)
             principal = self.authority.admit(call.request, call.endpoint, reader, self._find_exists(call, reader))
             try:
@@ -77,6 +81,7 @@ class Core:
 
     def refuse(self, request: Request, error: VaultError) -> None:
         """Put a request on record that could not even be decoded; raises AuditFailed in place of `error`."""
+        self._follow_devices(self.store.read())
         try:
             with self.audit.open(request):
                 raise error
@@ -84,6 +89,14 @@ class Core:
             raise
         except VaultError:
             return
+
+    def _follow_devices(self, reader: Transaction) -> None:
+        """Make the audit devices those that are enabled now; without storage they stay as they were known last."""
+        with suppress(StorageUnavailable):
+            if self.seal.is_open():
+                self.devices.refresh(reader)
+            else:
+                self.devices.refresh_sealed(reader)
 
     def _route(self, request: Request, reader: Transaction) -> Call:
         if request.path.startswith("sys/"):

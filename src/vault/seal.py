@@ -78,15 +78,21 @@ class Seal:
         self._loaded_version = -1  # of the page: moves with every share too
         self._loaded_epoch = -1
         self._token_key = b""
+        # What else holds plain text that must not outlive the seal.
+        self.on_close: list[Callable[[], None]] = []
 
     # -- every request ------------------------------------------------------------------------------------------------
 
     def require_open(self) -> None:
         """Raise Sealed unless this host is unsealed; make this worker's barrier follow the host's state."""
+        if not self.is_open():
+            raise Sealed
+
+    def is_open(self) -> bool:
+        """Return whether this host is unsealed; this worker's barrier follows the host's state."""
         if self._page.seal_version != self._loaded_version:
             self._follow()
-        if not self._barrier.is_open:
-            raise Sealed
+        return self._barrier.is_open
 
     def _follow(self) -> None:
         with self._loading:
@@ -97,6 +103,8 @@ class Seal:
                 self._barrier.close()
                 self._store.cache.clear()
                 self._token_key = b""
+                for forget in self.on_close:
+                    forget()
                 if not state.sealed:
                     self._open(state.root_key)
                 self._loaded_epoch = state.epoch
