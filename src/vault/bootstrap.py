@@ -1,7 +1,6 @@
 """Puts the service together: the only place where the parts meet. What exists is written here as literal tables."""
 
 from base64 import b64decode, b64encode
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from vault.clock import Clock, SystemClock, format_rfc3339_nano
 from vault.config import Settings
 from vault.core import Core
 from vault.crypto.random import random_bytes
-from vault.errors import Sealed
 from vault.expiry import ExpiryWorker, Fenced, Leadership
 from vault.host import AUDIT_LOCK, HostPage
 from vault.leases import LeaseStore
@@ -44,7 +42,7 @@ from vault.modules.system.ui import UiPaths
 from vault.modules.system.version import record_release, version_paths
 from vault.modules.system.wrapping import WrappingPaths
 from vault.mounts import Mounts, Registry, default_mounts
-from vault.revocation import Revoker
+from vault.revocation import Revoker, Runner
 from vault.seal import Seal
 from vault.secret import Secret
 from vault.storage import migration
@@ -88,38 +86,22 @@ class Service:
         self._tokens = TokenStore(self._seal, leases, self._clock)
         self._policies = PolicyStore(self._clock)
         wrapping = Wrapping(self._tokens, self._mounts, self._clock)
-        revoker = Revoker(self._store, self._tokens, leases, self._mounts, self._clock, wrapping.cubbyhole_prefix)
+        revoker = self._make_revoker(self._store, leases, wrapping)
         leadership = Leadership(self._store, self._clock)
-        behind_fence = Revoker(
-            Fenced(self._store, leadership), self._tokens, leases, self._mounts, self._clock, wrapping.cubbyhole_prefix
+        self._expiry = ExpiryWorker(
+            self._store,
+            self._mounts,
+            leadership=leadership,
+            revoker=self._make_revoker(Fenced(self._store, leadership), leases, wrapping),
+            clock=self._clock,
+            is_open=self._seal.is_open,
         )
-        self._expiry = ExpiryWorker(self._store, self._mounts, leadership, behind_fence, self._clock, self._is_open)
         self._seal.on_close.append(self._policies.forget_compiled)
         host = Host(page.audit_area, lambda slot: page.lock(AUDIT_LOCK + slot), self._now_text)
         declared = declared_devices(settings, host)
         broker = Broker(self._now_text)
         devices = AuditTable(broker, host, self._store, settings.audit_dir, declared)
-        system = Backend(
-            kind="system",
-            paths=(
-                *SealPaths(self._seal, self._populate, settings.storage.kind).paths(),
-                *WrappingPaths(wrapping, self._tokens).paths(),
-                *MountPaths(self._mounts, revoker).paths(),
-                *TunePaths(self._mounts, self._store, self._clock, kv_upgrade).paths(),
-                *RemountPaths(self._mounts, revoker, self._store).paths(),
-                *PolicyPaths(self._policies).paths(),
-                *CapabilityPaths(self._tokens, self._policies).paths(),
-                *LeasePaths(leases, self._tokens, self._mounts, revoker, self._store).paths(),
-                *UiPaths(self._mounts).paths(),
-                *SpecPaths(self._mounts).paths(),
-                *tool_paths(),
-                *host_paths(),
-                *version_paths(),
-                *AuditPaths(devices, settings.audit_dir).paths(),
-            ),
-            help="The system backend controls the server.",
-            system=True,
-        )
+        system = self._make_system(settings, leases=leases, wrapping=wrapping, revoker=revoker, devices=devices)
         self._mounts.registry = Registry(
             {
                 ("secret", "system"): {"": system},
@@ -142,6 +124,39 @@ class Service:
             system=system,
             system_mount=SYSTEM_MOUNT,
             help=path_help.ENDPOINT,
+        )
+
+    def _make_revoker(self, runner: Runner, leases: LeaseStore, wrapping: Wrapping) -> Revoker:
+        return Revoker(
+            runner,
+            tokens=self._tokens,
+            leases=leases,
+            mounts=self._mounts,
+            clock=self._clock,
+            cubbyhole_prefix=wrapping.cubbyhole_prefix,
+        )
+
+    def _make_system(self, settings: Settings, *, leases: LeaseStore, wrapping: Wrapping, revoker: Revoker, devices: AuditTable) -> Backend:
+        return Backend(
+            kind="system",
+            paths=(
+                *SealPaths(self._seal, self._populate, settings.storage.kind).paths(),
+                *WrappingPaths(wrapping, self._tokens).paths(),
+                *TunePaths(self._mounts, self._store, self._clock, kv_upgrade).paths(),  # before the mounts: their path takes all
+                *MountPaths(self._mounts, revoker).paths(),
+                *RemountPaths(self._mounts, revoker, self._store).paths(),
+                *PolicyPaths(self._policies).paths(),
+                *CapabilityPaths(self._tokens, self._policies).paths(),
+                *LeasePaths(leases, self._tokens, self._mounts, revoker, self._store).paths(),
+                *UiPaths(self._mounts).paths(),
+                *SpecPaths(self._mounts).paths(),
+                *tool_paths(),
+                *host_paths(),
+                *version_paths(),
+                *AuditPaths(devices, settings.audit_dir).paths(),
+            ),
+            help="The system backend controls the server.",
+            system=True,
         )
 
     # -- life ---------------------------------------------------------------------------------------------------------
@@ -174,13 +189,6 @@ class Service:
         """Make every worker read anew: the dead one may have committed what it did not announce."""
         self._page.generations.bump_all()
 
-    def _is_open(self) -> bool:
-        try:
-            self._seal.require_open()
-        except Sealed:
-            return False
-        return True
-
     def _now_text(self) -> str:
         return format_rfc3339_nano(self._clock.now_ns())
 
@@ -203,7 +211,9 @@ class Service:
 
         def initialize(transaction: Transaction) -> str:
             made = self._seal.initialize(
-                transaction, 1, 1,
+                transaction,
+                1,
+                1,
                 lambda inner: root.append(self._populate(inner, self._settings.dev_root_token.reveal(), (secret,))),
             )
             return b64encode(made.shares[0]).decode()

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from vault.audit.trail import Broker, Trail
 from vault.authority import Authority, Principal
 from vault.clock import Clock
 from vault.errors import AuditFailed, StorageUnavailable, UnsupportedOperation, UnsupportedPath, VaultError
 from vault.logical.args import NoArgs, name_surprises, parse_args
-from vault.logical.backend import Backend, Endpoint, Match, Path
+from vault.logical.backend import Backend, Endpoint, Exists, Match, Path
 from vault.logical.context import SystemContext
 from vault.logical.mount import Mount
 from vault.logical.operation import Operation
@@ -103,7 +104,9 @@ class Core:
             match = self.system.find_match(request.path[4:])
             endpoint = match and match.path.find_endpoint(request.operation)
             if match and endpoint and endpoint.sealed:
-                return Call(request=request, mount=self.system_mount, backend=self.system, match=match, endpoint=endpoint, path=request.path[4:])
+                return Call(
+                    request=request, mount=self.system_mount, backend=self.system, match=match, endpoint=endpoint, path=request.path[4:]
+                )
         self.seal.require_open()
         mount = self.mounts.table(reader).router.find(request.path)
         if mount is None or mount.tainted:
@@ -134,8 +137,11 @@ class Core:
         row = call.match.path
         if call.request.operation is not Operation.UPDATE or row.exists is None:
             return None
-        args = parse_args(row.exists_args, {}, call.match.captures)
-        return lambda principal: row.exists(self._context(call, principal, reader), args)  # type: ignore[misc]  # narrowed above
+        args: Any = parse_args(row.exists_args, {}, call.match.captures)
+        return partial(self._exists, row.exists, args, call, reader)
+
+    def _exists(self, exists: Exists, args: Any, call: Call, reader: Transaction, principal: Principal) -> bool:
+        return exists(self._context(call, principal, reader), args)
 
     def _context(self, call: Call, principal: Principal, transaction: Transaction) -> SystemContext:
         now_ns = self.clock.now_ns()
@@ -154,7 +160,7 @@ class Core:
         )
 
     def _perform(self, call: Call, principal: Principal, trail: Trail) -> Response | None:
-        args = parse_args(call.endpoint.args, call.request.data, call.match.captures)
+        args: Any = parse_args(call.endpoint.args, call.request.data, call.match.captures)
         effects: list[Callable[[], None]] = []
 
         def work(transaction: Transaction) -> Response | None:

@@ -98,7 +98,9 @@ class LeadershipLost(VaultError):
 class ExpiryWorker:
     """The thread in each worker process that does the background work when it leads."""
 
-    def __init__(self, store: Store, mounts: Mounts, leadership: Leadership, revoker: Revoker, clock: Clock, is_open: Callable[[], bool]) -> None:
+    def __init__(
+        self, store: Store, mounts: Mounts, *, leadership: Leadership, revoker: Revoker, clock: Clock, is_open: Callable[[], bool]
+    ) -> None:
         """`revoker` runs behind `Fenced` with the same leadership."""
         self._store = store
         self._mounts = mounts

@@ -6,6 +6,7 @@ Every step is idempotent and leaves a state from which the expiry worker goes on
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Protocol, TypeVar
 
 from vault.clock import Clock
@@ -32,7 +33,14 @@ class Revoker:
     """Removes what was marked, and marks what falls due."""
 
     def __init__(
-        self, store: Runner, tokens: TokenStore, leases: LeaseStore, mounts: Mounts, clock: Clock, cubbyhole_prefix: Callable[[Transaction], str]
+        self,
+        store: Runner,
+        *,
+        tokens: TokenStore,
+        leases: LeaseStore,
+        mounts: Mounts,
+        clock: Clock,
+        cubbyhole_prefix: Callable[[Transaction], str],
     ) -> None:
         self._store = store
         self._mounts = mounts
@@ -45,27 +53,30 @@ class Revoker:
         """Revoke a token and everything below it. Returns when no worker accepts any of them."""
         self._store.run(lambda transaction: self._tokens.mark_revoked(transaction, key))
         for doomed in walk_tree(self._mark_children, key):
-            self._store.run(lambda transaction, doomed=doomed: self._remove(transaction, doomed))
+            self._store.run(partial(self._remove, doomed))
 
     def revoke_orphaning(self, key: str) -> None:
         """Revoke one token; its children become orphans."""
         self._store.run(lambda transaction: self._tokens.mark_revoked(transaction, key))
         while children := self._store.run(lambda transaction: self._tokens.list_children(transaction, key, BATCH)):
-            self._store.run(lambda transaction, children=children: self._orphan(transaction, key, children))
-        self._store.run(lambda transaction: self._remove(transaction, key))
+            self._store.run(partial(self._orphan, key, children))
+        self._store.run(partial(self._remove, key))
 
     def _mark_children(self, key: str) -> tuple[str, ...]:
         children = self._store.run(lambda transaction: self._tokens.list_children(transaction, key))
         for start in range(0, len(children), BATCH):
-            batch = children[start : start + BATCH]
-            self._store.run(lambda transaction, batch=batch: [self._tokens.mark_revoked(transaction, child) for child in batch])
+            self._store.run(partial(self._mark, children[start : start + BATCH]))
         return children
 
-    def _orphan(self, transaction: Transaction, parent: str, children: tuple[str, ...]) -> None:
+    def _mark(self, children: tuple[str, ...], transaction: Transaction) -> None:
+        for child in children:
+            self._tokens.mark_revoked(transaction, child)
+
+    def _orphan(self, parent: str, children: tuple[str, ...], transaction: Transaction) -> None:
         for child in children:
             self._tokens.orphan_child(transaction, parent, child)
 
-    def _remove(self, transaction: Transaction, key: str) -> None:
+    def _remove(self, key: str, transaction: Transaction) -> None:
         token = self._tokens.find_row(transaction, key)
         if token is not None:
             self._tokens.remove(transaction, token, self._cubbyhole_prefix(transaction))
@@ -95,8 +106,12 @@ class Revoker:
                 self._leases.put(
                     transaction,
                     lease_id,
-                    replace(record, attempts=record.attempts + 1, last_error=type(failure).__name__,
-                            expires_at=max(record.expires_at, self._clock.now() + delay)),
+                    replace(
+                        record,
+                        attempts=record.attempts + 1,
+                        last_error=type(failure).__name__,
+                        expires_at=max(record.expires_at, self._clock.now() + delay),
+                    ),
                 )
 
         with suppress(Exception):  # the storage that failed the revocation may fail this note too; the lease is still there
@@ -110,7 +125,7 @@ class Revoker:
     def iterate_leases(self, prefix: str) -> Iterator[str]:
         """Yield all lease ids below a prefix."""
         after = ""
-        while page := self._store.run(lambda transaction, after=after: self._leases.list_subtree(transaction, prefix, after, BATCH)):
+        while page := self._store.run(partial(self._list_leases, prefix, after)):
             yield from (prefix + name for name in page)
             after = page[-1]
 
@@ -123,12 +138,26 @@ class Revoker:
     def tidy_accessors(self, page_size: int) -> int:
         """Delete accessors whose token is gone. Returns how many."""
         after, removed = "", 0
-        while page := self._store.run(lambda transaction, after=after: self._tokens.list_accessors(transaction, after, page_size)):
-            removed += self._store.run(lambda transaction, page=page: self._tokens.remove_stray_accessors(transaction, page))
+        while page := self._store.run(partial(self._list_accessors, after, page_size)):
+            removed += self._store.run(partial(self._tidy_page, page))
             after = page[-1]
         return removed
 
     def purge(self, prefix: str) -> None:
         """Delete all rows below a storage prefix, in bounded transactions."""
         while page := self._store.run(lambda transaction: transaction.list_subtree(prefix, "", BATCH)):
-            self._store.run(lambda transaction, page=page: [transaction.delete(prefix + name) for name in page])
+            self._store.run(partial(_delete_all, prefix, page))
+
+    def _list_leases(self, prefix: str, after: str, transaction: Transaction) -> tuple[str, ...]:
+        return self._leases.list_subtree(transaction, prefix, after, BATCH)
+
+    def _list_accessors(self, after: str, page_size: int, transaction: Transaction) -> tuple[str, ...]:
+        return self._tokens.list_accessors(transaction, after, page_size)
+
+    def _tidy_page(self, accessors: tuple[str, ...], transaction: Transaction) -> int:
+        return self._tokens.remove_stray_accessors(transaction, accessors)
+
+
+def _delete_all(prefix: str, names: tuple[str, ...], transaction: Transaction) -> None:
+    for name in names:
+        transaction.delete(prefix + name)

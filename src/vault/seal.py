@@ -1,5 +1,6 @@
-"""Init, unseal and seal. The state is one page of memory that all workers of this host share; PostgreSQL holds only what is
-useless without the unseal key.
+"""Init, unseal and seal.
+
+The state is one page of memory that all workers of this host share; PostgreSQL holds only what is useless without the unseal key.
 
 The unseal key is what Shamir's shares combine to. It opens the root key, the root key opens the keyring, the keyring opens
 every other row. A worker loads the keyring when it sees that the page's epoch has moved, so a respawned worker is unsealed

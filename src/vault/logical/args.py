@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from vault import limits
 from vault.errors import InvalidRequest
@@ -254,8 +254,15 @@ def list_args(schema: type) -> tuple[Arg, ...]:
         kind, text, query, wire, _ = item.metadata["arg"]
         required = item.default is dataclasses.MISSING
         found.append(
-            Arg(name=item.name, kind=kind, help=text, required=required, query=query, default=None if required else item.default,
-                wire=wire or item.name)
+            Arg(
+                name=item.name,
+                kind=kind,
+                help=text,
+                required=required,
+                query=query,
+                default=None if required else item.default,
+                wire=wire or item.name,
+            )
         )
     return tuple(found)
 
@@ -266,7 +273,7 @@ def _readers(schema: type) -> tuple[tuple[str, str, Callable[[Any], Any], bool, 
     return tuple((item.name, item.wire, item.kind.parse, item.required, messages[item.name]) for item in list_args(schema))
 
 
-def parse_args(schema: type[T], fields: Mapping[str, Any], captures: Mapping[str, str]) -> T:
+def parse_args(schema: type, fields: Mapping[str, Any], captures: Mapping[str, str]) -> Any:
     """Return the typed arguments, path captures before fields; null counts as absent.
 
     Raises InvalidRequest naming the field, never its value.
@@ -284,7 +291,7 @@ def parse_args(schema: type[T], fields: Mapping[str, Any], captures: Mapping[str
             values[name] = parse(value)
         except ValueError as refusal:
             raise InvalidRequest(f"error converting input for field {wire!r}: {refusal}") from None
-    return cast("T", schema(**values))
+    return schema(**values)
 
 
 def name_surprises(schema: type, fields: Mapping[str, Any], captures: Mapping[str, str]) -> tuple[str, ...]:
@@ -297,7 +304,6 @@ def name_surprises(schema: type, fields: Mapping[str, Any], captures: Mapping[st
         warnings.append(f"Endpoint ignored these unrecognized parameters: [{' '.join(ignored)}]")
     if replaced:
         warnings.append(
-            "Endpoint replaced the value of these parameters with the values captured from the endpoint's path: "
-            f"[{' '.join(replaced)}]"
+            f"Endpoint replaced the value of these parameters with the values captured from the endpoint's path: [{' '.join(replaced)}]"
         )
     return tuple(warnings)

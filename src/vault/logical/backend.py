@@ -63,11 +63,25 @@ class Path:
         return self.operations.get(Operation.UPDATE) if endpoint is None and operation is Operation.CREATE else endpoint
 
 
-def path(*patterns: str, help: str, shape: Shape = Shape.ENVELOPE, exists: Exists | None = None, exists_args: type = NoArgs,  # noqa: A002 - the field's name
-         description: str = "", **operations: Endpoint) -> Path:
+def path(
+    *patterns: str,
+    help: str,  # noqa: A002 - the field's name
+    shape: Shape = Shape.ENVELOPE,
+    exists: Exists | None = None,
+    exists_args: type = NoArgs,
+    description: str = "",
+    **operations: Endpoint,
+) -> Path:
     """Declare a row: `path("roles/{name}", help="...", read=Endpoint(...), update=Endpoint(...))`."""
-    return Path(patterns=patterns, help=help, description=description, shape=shape, exists=exists, exists_args=exists_args,
-                operations={Operation(name): endpoint for name, endpoint in operations.items()})
+    return Path(
+        patterns=patterns,
+        help=help,
+        description=description,
+        shape=shape,
+        exists=exists,
+        exists_args=exists_args,
+        operations={Operation(name): endpoint for name, endpoint in operations.items()},
+    )
 
 
 def _compile(pattern: str) -> re.Pattern[str]:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 
-
 class TokenKind(StrEnum):
     """Service tokens are stored; batch tokens carry themselves, sealed by the barrier."""
 

@@ -19,7 +19,7 @@ class Renewed:
     warnings: tuple[str, ...]
 
 
-def renew(tokens: TokenStore, transaction: Transaction, token: Token, increment_seconds: int, mount: Mount, now: float) -> Renewed:
+def renew(tokens: TokenStore, transaction: Transaction, token: Token, *, increment_seconds: int, mount: Mount, now: float) -> Renewed:
     """Store and return the token with a new expiry, counted from now; raises InvalidRequest when it may not be renewed.
 
     `mount` is the mount that made the token: its maximum holds for the token's whole life.

@@ -14,7 +14,9 @@ class Grant:
     warnings: tuple[str, ...] = ()
 
 
-def grant_ttl(mount: Mount, *, requested_seconds: int, period_seconds: int = 0, explicit_max_seconds: int = 0, age_seconds: int = 0) -> Grant:
+def grant_ttl(
+    mount: Mount, *, requested_seconds: int, period_seconds: int = 0, explicit_max_seconds: int = 0, age_seconds: int = 0
+) -> Grant:
     """Return the time that a token gets from now on.
 
     A periodic token gets its period, up to what is left of an explicit maximum. Every other token gets what it asks for or

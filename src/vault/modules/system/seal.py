@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from vault import limits
 from vault.errors import InvalidRequest
-from vault.logical.args import BOOL, INT, SECRET, STRING, arg
+from vault.logical.args import BOOL, INT, SECRET, STRING, NoArgs, arg
 from vault.logical.backend import Endpoint, Path, path
 from vault.logical.context import SystemContext
 from vault.logical.response import Response, Shape
@@ -73,22 +73,38 @@ class SealPaths:
 
     def paths(self) -> tuple[Path, ...]:
         """Return the table."""
-        def open_to_all(handler: Callable[..., Response | None], args: type | None = None, *, free: bool = False) -> Endpoint:
-            extra = {} if args is None else {"args": args}
-            return Endpoint(handler=handler, public=True, sealed=True, free=free, **extra)
+
+        def open_to_all(handler: Callable[..., Response | None], args: type = NoArgs, *, free: bool = False) -> Endpoint:
+            return Endpoint(handler=handler, args=args, public=True, sealed=True, free=free)
 
         return (
-            path("init", help="Initialise the server: make its keys and root token.", shape=Shape.BARE,
-                 read=open_to_all(self.read_init), update=open_to_all(self.init, InitArgs, free=True)),
+            path(
+                "init",
+                help="Initialise the server: make its keys and root token.",
+                shape=Shape.BARE,
+                read=open_to_all(self.read_init),
+                update=open_to_all(self.init, InitArgs, free=True),
+            ),
             path("seal-status", help="Tell whether the server is sealed.", shape=Shape.BARE, read=open_to_all(self.read_status)),
             path("unseal", help="Give one key share.", shape=Shape.BARE, update=open_to_all(self.unseal, UnsealArgs, free=True)),
-            path("health", help="Tell whether the server can serve.", shape=Shape.BARE,
-                 read=open_to_all(self.read_health, HealthArgs, free=True)),
-            path("leader", help="Tell which host is active: with this storage every host is.", shape=Shape.BARE,
-                 read=open_to_all(self.read_leader)),
+            path(
+                "health",
+                help="Tell whether the server can serve.",
+                shape=Shape.BARE,
+                read=open_to_all(self.read_health, HealthArgs, free=True),
+            ),
+            path(
+                "leader",
+                help="Tell which host is active: with this storage every host is.",
+                shape=Shape.BARE,
+                read=open_to_all(self.read_leader),
+            ),
             path("seal", help="Seal the server.", update=Endpoint(handler=self.close, sudo=True)),
-            path("step-down", help="Give up leadership: with this storage there is none to give up.",
-                 update=Endpoint(handler=self.step_down, sudo=True)),
+            path(
+                "step-down",
+                help="Give up leadership: with this storage there is none to give up.",
+                update=Endpoint(handler=self.step_down, sudo=True),
+            ),
         )
 
     def read_init(self, context: SystemContext, _: Any) -> Response:
@@ -103,14 +119,18 @@ class SealPaths:
             raise InvalidRequest("encrypting shares with PGP keys is not supported")
         root: list[Issued] = []
         made = self._seal.initialize(
-            context.transaction, args.secret_shares, args.secret_threshold,
+            context.transaction,
+            args.secret_shares,
+            args.secret_threshold,
             lambda transaction: root.append(self._populate(transaction)),
         )
-        return Response(data={
-            "keys": [share.hex() for share in made.shares],
-            "keys_base64": [b64encode(share).decode() for share in made.shares],
-            "root_token": root[-1].id.reveal(),
-        })
+        return Response(
+            data={
+                "keys": [share.hex() for share in made.shares],
+                "keys_base64": [b64encode(share).decode() for share in made.shares],
+                "root_token": root[-1].id.reveal(),
+            }
+        )
 
     def read_status(self, context: SystemContext, _: Any) -> Response:
         """Tell the state of the seal."""
@@ -169,10 +189,17 @@ class SealPaths:
 
     def read_leader(self, _context: SystemContext, _: Any) -> Response:
         """Tell that there is no leader."""
-        return Response(data={
-            "ha_enabled": False, "is_self": False, "active_time": "0001-01-01T00:00:00Z",
-            "leader_address": "", "leader_cluster_address": "", "performance_standby": False, "performance_standby_last_remote_wal": 0,
-        })
+        return Response(
+            data={
+                "ha_enabled": False,
+                "is_self": False,
+                "active_time": "0001-01-01T00:00:00Z",
+                "leader_address": "",
+                "leader_cluster_address": "",
+                "performance_standby": False,
+                "performance_standby_last_remote_wal": 0,
+            }
+        )
 
     def close(self, context: SystemContext, _: Any) -> None:
         """Seal this host once the answer is on record."""

@@ -38,13 +38,18 @@ class WrappingPaths:
 
     def paths(self) -> tuple[Path, ...]:
         """Return the table."""
-        both = {"args": WrappingArgs}
         return (
             path("wrapping/wrap", help="Wrap the given fields.", shape=Shape.DOUBLED, update=Endpoint(handler=self.wrap, free=True)),
-            path("wrapping/lookup", help="Describe a wrapping token without opening it.",
-                 read=Endpoint(handler=self.lookup, public=True, **both), update=Endpoint(handler=self.lookup, public=True, **both)),
-            path("wrapping/unwrap", help="Open a wrapping token.", update=Endpoint(handler=self.unwrap, **both)),
-            path("wrapping/rewrap", help="Move a wrapped answer behind a new token.", update=Endpoint(handler=self.rewrap, **both)),
+            path(
+                "wrapping/lookup",
+                help="Describe a wrapping token without opening it.",
+                read=Endpoint(handler=self.lookup, public=True, args=WrappingArgs),
+                update=Endpoint(handler=self.lookup, public=True, args=WrappingArgs),
+            ),
+            path("wrapping/unwrap", help="Open a wrapping token.", update=Endpoint(handler=self.unwrap, args=WrappingArgs)),
+            path(
+                "wrapping/rewrap", help="Move a wrapped answer behind a new token.", update=Endpoint(handler=self.rewrap, args=WrappingArgs)
+            ),
         )
 
     def wrap(self, context: SystemContext, _: Any) -> Response:
@@ -59,9 +64,13 @@ class WrappingPaths:
         if not secret:
             raise PermissionDenied
         wrapped = self._wrapping.lookup(context.transaction, secret)
-        return Response(data={
-            "creation_path": wrapped.creation_path, "creation_time": wrapped.creation_time, "creation_ttl": wrapped.ttl_seconds,
-        })
+        return Response(
+            data={
+                "creation_path": wrapped.creation_path,
+                "creation_time": wrapped.creation_time,
+                "creation_ttl": wrapped.ttl_seconds,
+            }
+        )
 
     def unwrap(self, context: SystemContext, args: WrappingArgs) -> Response | None:
         """Answer what was wrapped, once."""
@@ -82,5 +91,3 @@ def _replay(wrapped: Wrapped) -> Response | None:
     if not wrapped.body:
         return None
     return Response(body=wrapped.body.encode(), data=orjson.loads(wrapped.body))
-
-

@@ -141,27 +141,28 @@ class TokenBackend:
 
     def _renew(self, context: SystemContext, token: Token, secret: Secret, increment: int) -> Response:
         made_by = self._mounts.table(context.transaction).router.find(token.path) or context.mount
-        done = renew(self._tokens, context.transaction, token, increment, made_by, context.now)
+        done = renew(self._tokens, context.transaction, token, increment_seconds=increment, mount=made_by, now=context.now)
         return Response(auth=to_auth(Issued(secret, done.token), has_meta=bool(token.meta)), warnings=done.warnings)
 
     # -- revocations --------------------------------------------------------------------------------------------------
 
-    def revoke(self, context: SystemContext, args: TokenArgs) -> Response | None:
+    def revoke(self, context: SystemContext, args: TokenArgs) -> None:
         """Revoke the named token and its children; an unknown one is no error."""
         if not args.token:
             raise InvalidRequest("missing token ID")
-        return self._revoke(context, self._tokens.find(context.transaction, args.token))
+        self._revoke(context, self._tokens.find(context.transaction, args.token))
 
-    def revoke_self(self, context: SystemContext, _: Any) -> Response | None:
+    def revoke_self(self, context: SystemContext, _: Any) -> None:
         """Revoke the caller's token and its children."""
-        return self._revoke(context, self._caller(context))
+        self._revoke(context, self._caller(context))
 
     def revoke_accessor(self, context: SystemContext, args: AccessorArgs) -> Response | None:
         """Revoke the token with this accessor and its children."""
         token = self._by_accessor(context, args.accessor)
         if token is None:
             return Response(warnings=("No token found with this accessor",))
-        return self._revoke(context, token)
+        self._revoke(context, token)
+        return None
 
     def revoke_orphan(self, context: SystemContext, args: TokenArgs) -> None:
         """Revoke the named token; its children become orphans."""
@@ -230,34 +231,53 @@ def build(tokens: TokenStore, policies: PolicyStore, mounts: Mounts, revoker: Re
     """Return the backend."""
     backend = TokenBackend(tokens, mounts, revoker)
     create = Create(tokens, policies)
-    by_token, by_accessor = {"args": TokenArgs}, {"args": AccessorArgs}
     rows = (
         path("create", help="Create a child token.", update=Endpoint(handler=create.create, args=CreateArgs)),
         path("create-orphan", help="Create a token without a parent.", update=Endpoint(handler=create.create_orphan, args=CreateArgs)),
-        path("create/{role_name}", help="Create a token under a role.",
-             update=Endpoint(handler=create.create_by_role, args=CreateByRoleArgs)),
-        path("lookup", help="Describe a token.", read=Endpoint(handler=backend.lookup, **by_token),
-             update=Endpoint(handler=backend.lookup, **by_token)),
-        path("lookup-self", help="Describe the caller's token.", read=Endpoint(handler=backend.lookup_self),
-             update=Endpoint(handler=backend.lookup_self)),
-        path("lookup-accessor", help="Describe a token by its accessor.", update=Endpoint(handler=backend.lookup_accessor, **by_accessor)),
-        path("accessors", help="List accessors of all tokens.",
-             list=Endpoint(handler=backend.list_accessors, args=ListAccessorsArgs, sudo=True)),
+        path(
+            "create/{role_name}", help="Create a token under a role.", update=Endpoint(handler=create.create_by_role, args=CreateByRoleArgs)
+        ),
+        path(
+            "lookup",
+            help="Describe a token.",
+            read=Endpoint(handler=backend.lookup, args=TokenArgs),
+            update=Endpoint(handler=backend.lookup, args=TokenArgs),
+        ),
+        path(
+            "lookup-self",
+            help="Describe the caller's token.",
+            read=Endpoint(handler=backend.lookup_self),
+            update=Endpoint(handler=backend.lookup_self),
+        ),
+        path(
+            "lookup-accessor", help="Describe a token by its accessor.", update=Endpoint(handler=backend.lookup_accessor, args=AccessorArgs)
+        ),
+        path(
+            "accessors",
+            help="List accessors of all tokens.",
+            list=Endpoint(handler=backend.list_accessors, args=ListAccessorsArgs, sudo=True),
+        ),
         path("renew", help="Renew a token.", update=Endpoint(handler=backend.renew, args=RenewArgs)),
         path("renew-self", help="Renew the caller's token.", update=Endpoint(handler=backend.renew_self, args=IncrementArgs)),
-        path("renew-accessor", help="Renew a token by its accessor.",
-             update=Endpoint(handler=backend.renew_accessor, args=RenewAccessorArgs)),
-        path("revoke", help="Revoke a token and its children.", update=Endpoint(handler=backend.revoke, **by_token)),
+        path(
+            "renew-accessor", help="Renew a token by its accessor.", update=Endpoint(handler=backend.renew_accessor, args=RenewAccessorArgs)
+        ),
+        path("revoke", help="Revoke a token and its children.", update=Endpoint(handler=backend.revoke, args=TokenArgs)),
         path("revoke-self", help="Revoke the caller's token and its children.", update=Endpoint(handler=backend.revoke_self)),
-        path("revoke-accessor", help="Revoke a token by its accessor.", update=Endpoint(handler=backend.revoke_accessor, **by_accessor)),
-        path("revoke-orphan", help="Revoke a token, not its children.", update=Endpoint(handler=backend.revoke_orphan, **by_token)),
+        path(
+            "revoke-accessor", help="Revoke a token by its accessor.", update=Endpoint(handler=backend.revoke_accessor, args=AccessorArgs)
+        ),
+        path("revoke-orphan", help="Revoke a token, not its children.", update=Endpoint(handler=backend.revoke_orphan, args=TokenArgs)),
         path("roles", help="List token roles.", list=Endpoint(handler=roles.list_roles)),
-        path("roles/{role_name}", help="Rules under which tokens are made.", exists=roles.role_exists, exists_args=roles.RoleName,
-             read=Endpoint(handler=roles.read_role, args=roles.RoleName),
-             update=Endpoint(handler=roles.write_role, args=roles.WriteRole),
-             delete=Endpoint(handler=roles.delete_role, args=roles.RoleName)),
+        path(
+            "roles/{role_name}",
+            help="Rules under which tokens are made.",
+            exists=roles.role_exists,
+            exists_args=roles.RoleName,
+            read=Endpoint(handler=roles.read_role, args=roles.RoleName),
+            update=Endpoint(handler=roles.write_role, args=roles.WriteRole),
+            delete=Endpoint(handler=roles.delete_role, args=roles.RoleName),
+        ),
         path("tidy", help="Remove what dead tokens left behind.", update=Endpoint(handler=backend.tidy)),
     )
     return Backend(kind="token", paths=rows, help="The token backend makes, describes, renews and revokes tokens.", system=True)
-
-

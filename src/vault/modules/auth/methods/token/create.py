@@ -73,7 +73,10 @@ class Create:
             raise InvalidRequest("restricted use token cannot generate child tokens")
         sudo = context.acl.is_sudo(context.request.path, context.now)
         kind = _choose_kind(args, role)
-        _check(args, kind, sudo=sudo, under_role=role is not None, orphan_path=context.path == "create-orphan")
+        _check_numbers(args)
+        _check_sudo(args, sudo=sudo, under_role=role is not None, orphan_path=context.path == "create-orphan")
+        _check_id(args.id)
+        _check_alias(args, under_role=role is not None)
         names = _choose_policies(args, role, caller, sudo=sudo)
         if kind is TokenKind.BATCH:
             _check_batch(args, names)
@@ -138,12 +141,15 @@ def _choose_kind(args: CreateArgs, role: Role | None) -> TokenKind:
     return TokenKind.BATCH if wanted == "batch" else TokenKind.SERVICE
 
 
-def _check(args: CreateArgs, kind: TokenKind, *, sudo: bool, under_role: bool, orphan_path: bool) -> None:
+def _check_numbers(args: CreateArgs) -> None:
     for name in ("ttl", "lease", "explicit_max_ttl", "period"):
         if getattr(args, name) < 0:
             raise InvalidRequest(f"{name} must be positive")
     if args.num_uses < 0:
         raise InvalidRequest("number of uses cannot be negative")
+
+
+def _check_sudo(args: CreateArgs, *, sudo: bool, under_role: bool, orphan_path: bool) -> None:
     needs_sudo = (
         (args.id, "specify token id"),
         (args.no_parent and not under_role and not orphan_path, "create orphan token"),
@@ -152,16 +158,23 @@ def _check(args: CreateArgs, kind: TokenKind, *, sudo: bool, under_role: bool, o
     for asked, what in needs_sudo:
         if asked and not sudo:
             raise InvalidRequest(f"root or sudo privileges required to {what}")
+
+
+def _check_id(token_id: str) -> None:
     for prefix in ("s.", "hvs."):
-        if args.id.startswith(prefix):
+        if token_id.startswith(prefix):
             raise InvalidRequest(f"custom token ID cannot have the '{prefix}' prefix")
-    if "." in args.id:
+    if "." in token_id:
         raise InvalidRequest("custom token ID cannot have a '.' in the value")
-    if args.id and not re.fullmatch(r"[A-Za-z0-9_~+=-]{1,512}", args.id):
+    if token_id and not re.fullmatch(r"[A-Za-z0-9_~+=-]{1,512}", token_id):
         # A token travels in a header and is compared byte by byte: only characters that no client or proxy rewrites.
         raise InvalidRequest("custom token ID contains a character that is not allowed")
+
+
+def _check_alias(args: CreateArgs, *, under_role: bool) -> None:
     if args.entity_alias:
-        raise InvalidRequest("invalid 'entity_alias' value" if under_role else "'entity_alias' is only allowed in combination with token role")
+        where = "invalid 'entity_alias' value" if under_role else "'entity_alias' is only allowed in combination with token role"
+        raise InvalidRequest(where)
 
 
 def _check_batch(args: CreateArgs, names: tuple[str, ...]) -> None:
@@ -220,5 +233,3 @@ def _choose_path(context: SystemContext, role: Role | None) -> str:
 def _display_name(asked: str) -> str:
     words = re.sub(r"[^A-Za-z0-9-]", "-", asked).strip("-")
     return f"token-{words}" if words else "token"
-
-

@@ -152,7 +152,7 @@ def _replace(current: Role, given: dict[str, Any], legacy: set[str]) -> Role:
 
 def _check(role: Role) -> None:
     if role.token_type not in _TYPES:
-        raise InvalidRequest(f'invalid \'token_type\' value "{role.token_type}"')
+        raise InvalidRequest(f"invalid 'token_type' value \"{role.token_type}\"")
     if role.token_type == "batch" and not role.orphan:  # noqa: S105 - the name of a kind
         raise InvalidRequest("'token_type' cannot be 'batch' when role is set to generate non-orphan tokens")
     if role.token_type == "batch" and role.renewable:  # noqa: S105 - the name of a kind
@@ -169,4 +169,3 @@ def delete_role(context: SystemContext, args: RoleName) -> None:
 def list_roles(context: SystemContext, _: Any) -> Response | None:
     """List role names."""
     return list_response(context.transaction.list_children(PREFIX))
-
