@@ -68,7 +68,11 @@ class Model:
     def patch(self, path: str, patch: dict[str, Any], cas: int | None) -> int | None:
         """Add a version on top of the current one; None if there is none."""
         secret = self.secrets.get(path)
-        version = secret.versions.get(secret.current) if secret else None
+        if secret is None:
+            return None
+        if (cas is None and secret.cas_required) or (cas is not None and cas != secret.current):
+            raise Refused
+        version = secret.versions.get(secret.current)
         if version is None or not self._alive(version):
             return None
         data = {name: value for name, value in {**version.data, **patch}.items() if value is not None}

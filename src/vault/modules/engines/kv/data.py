@@ -4,7 +4,7 @@ Nothing is locked: a handler reads the record, and the commit fails if it change
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from vault import limits
@@ -23,30 +23,18 @@ from vault.modules.engines.kv.record import Record, Version, delete_data, find_r
 _MISSING = Response(status=404, body=b"")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
-    """One version as a reader sees it."""
-
-    described: Mapping[str, Any]
-    data: Any
-    gone: bool
-
-
 def secret_exists(context: Context, args: PathArgs) -> bool:
     """Tell create from update: anything known of a secret makes it an update."""
     return context.storage.get(METADATA + args.path) is not None
 
 
-def _find_version(context: Context, path: str, number: int) -> Opened | None:
+def _find_version(context: Context, path: str, number: int) -> tuple[Record, int] | None:
+    """Return the record of a secret that has this version, and the number; zero is the current one."""
     record = find_record(context.storage, path)
     if record is None:
         return None
     number = number or record.current_version
-    version = record.versions.get(number)
-    if version is None:
-        return None
-    gone = version.is_gone(context.now_ns)
-    return Opened(described=record.describe_version(number), data=None if gone else _get_data(context, path, number), gone=gone)
+    return (record, number) if number in record.versions else None
 
 
 def _get_data(context: Context, path: str, number: int) -> Any:
@@ -58,19 +46,24 @@ def _get_data(context: Context, path: str, number: int) -> Any:
 
 def read_data(context: Context, args: ReadArgs) -> Response | None:
     """Answer a version; one that is gone still answers with its metadata."""
-    opened = _find_version(context, args.path, args.version)
-    if opened is None:
+    found = _find_version(context, args.path, args.version)
+    if found is None:
         return None
-    return Response(data={"data": opened.data, "metadata": opened.described}, status=404 if opened.gone else None)
+    record, number = found
+    metadata = record.describe_version(number)
+    if record.versions[number].is_gone(context.now_ns):
+        return Response(data={"data": None, "metadata": metadata}, status=404)
+    return Response(data={"data": _get_data(context, args.path, number), "metadata": metadata})
 
 
 def read_subkeys(context: Context, args: SubkeysArgs) -> Response | None:
     """Answer the keys of a version without their values."""
-    opened = _find_version(context, args.path, args.version)
-    if opened is None:
+    response = read_data(context, args)
+    if response is None or response.data is None:
         return None
-    subkeys = None if opened.data is None else {name: _strip(value, args.depth - 1) for name, value in opened.data.items()}
-    return Response(data={"subkeys": subkeys, "metadata": opened.described}, status=404 if opened.gone else None)
+    data = response.data["data"]
+    subkeys = None if data is None else {name: _strip(value, args.depth - 1) for name, value in data.items()}
+    return replace(response, data={"subkeys": subkeys, "metadata": response.data["metadata"]})
 
 
 def _strip(value: Any, depth: int) -> Any:
@@ -93,17 +86,20 @@ def patch_data(context: Context, args: WriteArgs) -> Response:
     """Add a version that is the current one with a merge patch applied."""
     _require_data(context, args.path)
     record = find_record(context.storage, args.path)
-    current = _find_version(context, args.path, 0)
-    if record is None or current is None:
+    if record is None:
         return _MISSING
-    if current.gone:
-        return Response(data=current.described, status=404)
     config = find_config(context.storage)
     _check_cas(args.options or {}, config, record)
-    if current.data is None:
+    current = record.versions.get(record.current_version)
+    if current is None:
+        return _MISSING
+    if current.is_gone(context.now_ns):
+        return Response(data=record.describe_version(record.current_version), status=404)
+    data = _get_data(context, args.path, record.current_version)
+    if data is None:
         return _MISSING
     # A null patch replaces the whole by null, as the RFC has it.
-    merged = merge_patch(current.data, args.data)
+    merged = merge_patch(data, args.data)
     _require_storable(merged)
     return _add_version(context, args.path, record, config, merged)
 

@@ -10,7 +10,7 @@ from vault.logical.args import INT, STRING, TTL, PathArgs, arg
 from vault.logical.context import Context
 from vault.logical.response import Response, list_response
 from vault.modules.engines.kv.arguments import OBJECT, ListArgs
-from vault.modules.engines.kv.config import ConfigArgs, find_config, list_changes
+from vault.modules.engines.kv.config import Config, ConfigArgs, find_config, list_changes
 from vault.modules.engines.kv.custom_metadata import parse_custom_metadata, patch_custom_metadata
 from vault.modules.engines.kv.layout import METADATA, refuse_while_upgrading, require_object
 from vault.modules.engines.kv.record import Record, delete_data, find_record, new_record, put_record
@@ -18,6 +18,9 @@ from vault.modules.engines.kv.scan import scan_names
 
 _CustomMetadata = Mapping[str, str] | None
 _MISSING = Response(status=404, body=b"")
+# A secret cannot be let off what its mount asks for.
+_MANDATES = ("cas_required", "metadata_cas_required")
+_MANDATED = "set to false, but is mandated by backend config. This value will be ignored."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +39,14 @@ def read_metadata(context: Context, args: PathArgs) -> Response | None:
     return None if record is None else Response(data=record.describe())
 
 
-def write_metadata(context: Context, args: MetadataArgs) -> None:
+def write_metadata(context: Context, args: MetadataArgs) -> Response | None:
     """Change the given settings; the secret need not have a version yet."""
     require_object(args.path)
     record = find_record(context.storage, args.path)
     changes = _list_changes(context, args, lambda: parse_custom_metadata(args.custom_metadata))
-    if changes:
-        _check_cas(context, args, record)
-        _change(context, args.path, record or new_record(context.now_ns), changes)
+    if not changes:
+        return None
+    return _change(context, args, record, changes)
 
 
 def patch_metadata(context: Context, args: MetadataArgs) -> Response | None:
@@ -53,11 +56,7 @@ def patch_metadata(context: Context, args: MetadataArgs) -> Response | None:
     changes = _list_changes(context, args, lambda: patch_custom_metadata(current, args.custom_metadata))
     if not changes:
         return None
-    if record is None:
-        return _MISSING
-    _check_cas(context, args, record)
-    _change(context, args.path, record, changes)
-    return None
+    return _MISSING if record is None else _change(context, args, record, changes)
 
 
 def _list_changes(context: Context, args: MetadataArgs, custom_metadata: Callable[[], _CustomMetadata]) -> Mapping[str, Any]:
@@ -65,9 +64,22 @@ def _list_changes(context: Context, args: MetadataArgs, custom_metadata: Callabl
     return changes | {"custom_metadata": custom_metadata()} if "custom_metadata" in context.data else changes
 
 
-def _check_cas(context: Context, args: MetadataArgs, record: Record | None) -> None:
+def _change(context: Context, args: MetadataArgs, record: Record | None, changes: Mapping[str, Any]) -> Response | None:
+    config = find_config(context.storage)
+    _check_cas(context, args, config, record)
+    changed = replace(record or new_record(context.now_ns), **changes)
+    put_record(
+        context.storage,
+        args.path,
+        replace(changed, updated_time=format_rfc3339_nano(context.now_ns), metadata_version=changed.metadata_version + 1),
+    )
+    ignored = [name for name in _MANDATES if getattr(config, name) and changes.get(name) is False]
+    return Response(warnings=tuple(f'"{name}" {_MANDATED}' for name in ignored)) if ignored else None
+
+
+def _check_cas(context: Context, args: MetadataArgs, config: Config, record: Record | None) -> None:
     if "metadata_cas" not in context.data:
-        if find_config(context.storage).metadata_cas_required or (record is not None and record.metadata_cas_required):
+        if config.metadata_cas_required or (record is not None and record.metadata_cas_required):
             raise InvalidRequest("metadata check-and-set parameter required for this call")
         return
     expected = args.metadata_cas or 0
@@ -75,11 +87,6 @@ def _check_cas(context: Context, args: MetadataArgs, record: Record | None) -> N
         raise InvalidRequest("metadata_cas must be 0 when creating new metadata")
     if record is not None and expected != record.metadata_version:
         raise InvalidRequest("metadata check-and-set parameter does not match the current version")
-
-
-def _change(context: Context, path: str, record: Record, changes: Mapping[str, Any]) -> None:
-    now = format_rfc3339_nano(context.now_ns)
-    put_record(context.storage, path, replace(record, updated_time=now, metadata_version=record.metadata_version + 1, **changes))
 
 
 def delete_metadata(context: Context, args: PathArgs) -> None:

@@ -59,11 +59,11 @@ class Record:
         number = self.current_version + 1
         oldest = number - (max(self.max_versions, config.max_versions) or limits.KV_VERSIONS_DEFAULT) + 1
         kept = {known: value for known, value in self.versions.items() if known >= oldest}
-        pruned = len(kept) < len(self.versions)
         return replace(
             self,
             current_version=number,
-            oldest_version=oldest if pruned else self.oldest_version,
+            # Zero until there are as many versions as are kept; it never goes back, whatever the limit becomes.
+            oldest_version=max(self.oldest_version, oldest),
             updated_time=version.created_time,
             versions=kept | {number: version},
         )

@@ -219,10 +219,10 @@ def test_patch_merges_into_the_current_version(world: World) -> None:
 
 
 def test_patch_needs_a_secret(world: World) -> None:
-    """Nothing there, or only metadata: Vault's 404 without a body. The check-and-set parameter does not come into it."""
+    """Nothing there, or only metadata: Vault's 404 without a body."""
     world.write("metadata/b", {"max_versions": 1})
-    for path in ("data/a", "data/b"):
-        response = world.patch(path, {"data": {"a": 1}, "options": {"cas": "x"}})
+    for path, options in (("data/a", {"cas": "x"}), ("data/b", {})):
+        response = world.patch(path, {"data": {"a": 1}, "options": options})
         assert response is not None
         assert (response.status, response.body) == (404, b"")
     assert world.list("metadata/") == ("b",)
@@ -233,12 +233,14 @@ def test_patch_needs_a_version_that_is_not_gone(world: World, verb: str) -> None
     """A patch of what is gone answers 404 with what is known of it, and writes nothing."""
     _write(world, "a", 1)
     world.write(f"{verb}/a", {"versions": [1]})
-    response = world.patch("data/a", {"data": {"a": 1}})
+    response = world.patch("data/a", {"data": {"a": 1}, "options": {"cas": 1}})
     assert response is not None
     assert response.status == 404
     assert response.data is not None
     assert response.data["version"] == 1
     assert world.data("metadata/a")["current_version"] == 1
+    with pytest.raises(InvalidRequest, match=MISMATCH):
+        world.patch("data/a", {"data": {"a": 1}, "options": {"cas": 0}})
 
 
 def test_patch_by_null_replaces_all(world: World) -> None:
@@ -357,6 +359,19 @@ def test_oldest_versions_are_pruned(world: World, mount: int, secret: int, kept:
     assert (known["oldest_version"], known["current_version"]) == (13 - kept, 12)
     assert sum("/versions/" in path for path in world.rows.rows) == kept
     assert world.read("data/a", version=12 - kept) is None
+
+
+def test_oldest_version_is_told_once_all_places_are_taken(world: World) -> None:
+    """The oldest version is zero while there is room, and never goes back."""
+    world.write("metadata/a", {"max_versions": 3})
+    told = []
+    for number in range(5):
+        _write(world, "a", number)
+        told.append(world.data("metadata/a")["oldest_version"])
+    assert told == [0, 0, 1, 2, 3]
+    world.write("metadata/a", {"max_versions": 9})
+    _write(world, "a", 6)
+    assert world.data("metadata/a")["oldest_version"] == 3
 
 
 def test_pruning_happens_on_the_next_write(world: World) -> None:

@@ -97,6 +97,21 @@ def test_write_of_nothing_changes_nothing(world: World, fields: dict[str, Any]) 
     assert world.data("metadata/a")["current_metadata_version"] == 1
 
 
+@pytest.mark.parametrize("value", [False, None])
+def test_what_the_mount_mandates_cannot_be_waived(world: World, value: Any) -> None:
+    """Asking less than the mount does is answered by a warning, and changes nothing in what is asked."""
+    world.write("metadata/a", {"max_versions": 1})
+    world.write("config", {"cas_required": True, "metadata_cas_required": True})
+    fields = {"cas_required": value, "metadata_cas_required": value}
+    for version, call in ((1, world.write), (2, world.patch)):
+        response = call("metadata/a", {**fields, "metadata_cas": version})
+        assert response is not None
+        assert [warning.split(" set to false, but is mandated")[0] for warning in response.warnings] == [f'"{name}"' for name in fields]
+    assert world.write("metadata/a", {"cas_required": True, "metadata_cas": 3}) is None
+    with pytest.raises(InvalidRequest, match="check-and-set parameter required"):
+        world.write("data/a", {"data": {}})
+
+
 def test_data_writes_do_not_count_as_metadata(world: World) -> None:
     """The version of the metadata counts its own changes, and a secret shows its custom metadata with its data."""
     world.write("data/a", {"data": {}})
