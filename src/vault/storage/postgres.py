@@ -41,19 +41,25 @@ class Postgres:
 
     def __init__(self, dsn: str, connections: int, host_id: str = "") -> None:
         self._host_id = host_id
-        self._pool: BoundedConnectionPool[BoundedConnection] = ConnectionPool(
-            dsn,
+        self._dsn = dsn
+        self._connections = connections
+        self._pool = self._make_pool()
+
+    def _make_pool(self) -> ConnectionPool[BoundedConnection]:
+        return ConnectionPool(
+            self._dsn,
             connection_class=BoundedConnection,
             kwargs=ARGUMENTS,
             min_size=1,
-            max_size=connections,
+            max_size=self._connections,
             open=False,
             timeout=limits.STORAGE_TIMEOUT_SECONDS,
             reconnect_timeout=limits.STORAGE_TIMEOUT_SECONDS,
         )
 
     def open(self) -> None:
-        """Open the pool; call after the fork."""
+        """Open a pool of this process; call after the fork."""
+        self._pool = self._make_pool()
         self._pool.open(wait=False)
 
     def close(self) -> None:

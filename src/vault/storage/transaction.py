@@ -68,7 +68,7 @@ class Transaction:
         if write is not None:
             return write.value
         if path not in self._reads:
-            self._reads[path] = self._store.load_plain(path)
+            self._reads[path] = self._store.load_plain(path, fresh=self._fresh)
         entry = self._reads[path]
         return None if entry is None else entry.value
 
@@ -142,6 +142,10 @@ class Transaction:
         """Return the prefixes to be emptied."""
         return self._prefixes
 
+    def written_paths(self) -> tuple[str, ...]:
+        """Return the paths of all rows written, encrypted or not."""
+        return tuple(self._writes)
+
     def written(self) -> dict[str, bytes | None]:
         """Return the encrypted rows by path, new value or None."""
         return {path: write.value for path, write in self._writes.items() if not write.plain}
@@ -175,12 +179,19 @@ class Store:
         self.cache.keep(path, noted, entry)
         return entry
 
-    def load_plain(self, path: str) -> Entry | None:
-        """Return one of the few rows that are not encrypted by the barrier, never from the cache."""
+    def load_plain(self, path: str, *, fresh: bool = False) -> Entry | None:
+        """Return one of the few rows that are not encrypted by the barrier."""
         if path not in PLAIN:
             raise ValueError(path)
+        key = (path,)  # apart from the encrypted rows, so that neither can be taken for the other
+        found, entry = (False, None) if fresh else self.cache.find(key)
+        if found:
+            return entry  # type: ignore[no-any-return]  # such keys map to entries
+        noted = self.cache.note(path)
         row = self.physical.get(path)
-        return None if row is None else Entry(row.value, row.version)
+        entry = None if row is None else Entry(row.value, row.version)
+        self.cache.keep(key, noted, entry)
+        return entry
 
     def list_children(self, prefix: str, after: str, limit: int | None, *, fresh: bool = False) -> tuple[str, ...]:
         """Return names directly below a prefix."""
@@ -254,7 +265,7 @@ class Store:
 
     def _publish(self, transaction: Transaction, prepared: Prepared) -> dict[int, int]:
         """Move the counters of all that changed: rows, and the listings of the folders above what came or went."""
-        slots = {slot_of(path) for path in transaction.written()}
+        slots = {slot_of(path) for path in transaction.written_paths()}
         for path in prepared.created | prepared.removed:
             slots.add(slot_of(path))
             slots |= {slot_of(list_key(folder)) for folder in folders_above(path)}
