@@ -76,6 +76,7 @@ class AuditTable:
         self._plain: bytes | None = None
         self._is_open = False
         self._made: dict[bytes, Device] = {}
+        broker.devices = declared  # until the row is read: never without devices where the configuration has some
 
     # -- every request ------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """Policies over both of their addresses."""
 
 import base64
+from typing import Any
 
 import pytest
 
@@ -126,10 +127,16 @@ def test_policy_ends(world: World) -> None:
 
 @pytest.mark.parametrize(
     "fields",
-    [{"ttl": 0}, {"ttl": -5}, {"expiration": "2001-01-01T00:00:00Z"}, {"expiration": "x"}, {"ttl": "1h", "expiration": "2099-01-01T00:00:00Z"}],
+    [
+        {"ttl": 0},
+        {"ttl": -5},
+        {"expiration": "2001-01-01T00:00:00Z"},
+        {"expiration": "x"},
+        {"ttl": "1h", "expiration": "2099-01-01T00:00:00Z"},
+    ],
     ids=str,
 )
-def test_bad_ends_are_refused(world: World, fields: dict[str, object]) -> None:
+def test_bad_ends_are_refused(world: World, fields: dict[str, Any]) -> None:
     """An end lies in the future and is named once."""
     with pytest.raises(InvalidRequest):
         world.write(PLACE, policy=READ, **fields)

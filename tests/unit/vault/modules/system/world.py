@@ -94,11 +94,12 @@ class Worker:
         self.tokens = TokenStore(self.seal, self.leases, clock)
         self.policies = PolicyStore(clock)
         wrapping = Wrapping(self.tokens, self.mounts, clock)
-        self.revoker = Revoker(self.store, self.tokens, self.leases, self.mounts, clock, wrapping.cubbyhole_prefix)
+        self.revoker = Revoker(
+            self.store, tokens=self.tokens, leases=self.leases, mounts=self.mounts, clock=clock, cubbyhole_prefix=wrapping.cubbyhole_prefix
+        )
         self.broker = Broker(world.now_text)
         host = Host(page.audit_area, lambda slot: page.lock(AUDIT_LOCK + slot), world.now_text)
         declared = tuple(make_device(config, bytes(32), host) for config in world.declared)
-        self.broker.devices = declared
         self.audit = AuditTable(self.broker, host, self.store, world.audit_dir, declared)
         self.remounts = RemountPaths(self.mounts, self.revoker, self.store)
         self.tunes = TunePaths(self.mounts, self.store, clock, upgrade)
@@ -115,6 +116,7 @@ class Worker:
         self.core = Core(
             seal=self.seal,
             audit=self.broker,
+            devices=self.audit,
             store=self.store,
             mounts=self.mounts,
             authority=Authority(self.store, self.tokens, self.policies, clock),
@@ -174,7 +176,9 @@ class World:
         self.first.policies.install_defaults(transaction)
         record_release(transaction, self.clock.now())
         seconds = self.clock.ns // 10**9
-        token = Token(key="", policies=("root",), path="auth/token/root", display_name="root", creation_time=seconds, issued_ns=self.clock.ns)
+        token = Token(
+            key="", policies=("root",), path="auth/token/root", display_name="root", creation_time=seconds, issued_ns=self.clock.ns
+        )
         self.first.tokens.create(transaction, token, token_id=ROOT)
 
     def worker(self) -> Worker:
@@ -204,12 +208,23 @@ class World:
         """Send a request, with the fields that a request of its kind has."""
         self._requests += 1
         target = worker or self.first
-        target.seal.require_open()
-        target.audit.refresh(target.store.read())
         request = Request(
             id=f"request-{self._requests}", operation=operation, path=path, data=fields, token=None if token is None else Secret(token)
         )
         return target.core.handle(request)
+
+    def answer(self, operation: Operation, path: str, fields: Mapping[str, Any], *, token: str | None = ROOT) -> Response:
+        """Send a request and return its answer, which must be there."""
+        response = self.send(operation, path, fields, token=token)
+        assert response is not None
+        return response
+
+    def accessor(self, token: str) -> str:
+        """Return the accessor of a token."""
+        tokens = self.first.tokens
+        found = self.first.store.run(lambda transaction: tokens.find_row(transaction, tokens.hash_id(token)))
+        assert found is not None
+        return found.accessor
 
     def read(self, path: str, *, token: str | None = ROOT, worker: Worker | None = None, **fields: Any) -> Any:
         """Read, and return the data."""
