@@ -166,8 +166,8 @@ class MountPaths:
         plugin = {"plugin_version": args.plugin_version} if args.plugin_version else {}
         config = parse_config({**(args.config or {}), **plugin}, is_auth=mount.is_auth, kind=kind)
         mount = replace(mount, config=config)
-        self._check_version(mount)
         self._mounts.add(context.transaction, mount)
+        self._check_version(mount)
         notify(self._mounts, context, mount)
 
     def _check_version(self, mount: Mount) -> None:
