@@ -88,6 +88,13 @@ class Service:
         wrapping = Wrapping(self._tokens, self._mounts, self._clock)
         revoker = self._make_revoker(self._store, leases, wrapping)
         leadership = Leadership(self._store, self._clock)
+        self._seal.on_close.append(self._policies.forget_compiled)
+        host = Host(page.audit_area, lambda slot: page.lock(AUDIT_LOCK + slot), self._now_text)
+        declared = declared_devices(settings, host)
+        broker = Broker(self._now_text)
+        devices = AuditTable(broker, host, self._store, settings.audit_dir, declared)
+        tune = TunePaths(self._mounts, self._store, self._clock, kv_upgrade)
+        remount = RemountPaths(self._mounts, revoker, self._store)
         self._expiry = ExpiryWorker(
             self._store,
             self._mounts,
@@ -95,13 +102,9 @@ class Service:
             revoker=self._make_revoker(Fenced(self._store, leadership), leases, wrapping),
             clock=self._clock,
             is_open=self._seal.is_open,
+            chores=(remount.finish_all, tune.finish_all),
         )
-        self._seal.on_close.append(self._policies.forget_compiled)
-        host = Host(page.audit_area, lambda slot: page.lock(AUDIT_LOCK + slot), self._now_text)
-        declared = declared_devices(settings, host)
-        broker = Broker(self._now_text)
-        devices = AuditTable(broker, host, self._store, settings.audit_dir, declared)
-        system = self._make_system(settings, leases=leases, wrapping=wrapping, revoker=revoker, devices=devices)
+        system = self._make_system(settings, leases=leases, wrapping=wrapping, revoker=revoker, devices=devices, tune=tune, remount=remount)
         self._mounts.registry = Registry(
             {
                 ("secret", "system"): {"": system},
@@ -136,15 +139,25 @@ class Service:
             cubbyhole_prefix=wrapping.cubbyhole_prefix,
         )
 
-    def _make_system(self, settings: Settings, *, leases: LeaseStore, wrapping: Wrapping, revoker: Revoker, devices: AuditTable) -> Backend:
+    def _make_system(
+        self,
+        settings: Settings,
+        *,
+        leases: LeaseStore,
+        wrapping: Wrapping,
+        revoker: Revoker,
+        devices: AuditTable,
+        tune: TunePaths,
+        remount: RemountPaths,
+    ) -> Backend:
         return Backend(
             kind="system",
             paths=(
                 *SealPaths(self._seal, self._populate, settings.storage.kind).paths(),
                 *WrappingPaths(wrapping, self._tokens).paths(),
-                *TunePaths(self._mounts, self._store, self._clock, kv_upgrade).paths(),  # before the mounts: their path takes all
+                *tune.paths(),  # before the mounts: their path takes all
                 *MountPaths(self._mounts, revoker).paths(),
-                *RemountPaths(self._mounts, revoker, self._store).paths(),
+                *remount.paths(),
                 *PolicyPaths(self._policies).paths(),
                 *CapabilityPaths(self._tokens, self._policies).paths(),
                 *LeasePaths(leases, self._tokens, self._mounts, revoker, self._store).paths(),

@@ -13,7 +13,7 @@ from typing import Any
 from vault.audit.trail import Broker, Trail
 from vault.authority import Authority, Principal
 from vault.clock import Clock
-from vault.errors import AuditFailed, StorageUnavailable, UnsupportedOperation, UnsupportedPath, VaultError
+from vault.errors import AuditFailed, InvalidRequest, StorageUnavailable, UnsupportedOperation, UnsupportedPath, VaultError
 from vault.logical.args import NoArgs, name_surprises, parse_args
 from vault.logical.backend import Backend, Endpoint, Exists, Match, Path
 from vault.logical.context import SystemContext
@@ -100,6 +100,9 @@ class Core:
                 self.devices.refresh_sealed(reader)
 
     def _route(self, request: Request, reader: Transaction) -> Call:
+        if request.path.endswith("/") and not request.operation.enumerates and request.operation is not Operation.HELP:
+            # Only folders end with a slash: another spelling of a path must not meet another policy decision.
+            raise InvalidRequest("a path that ends with '/' can only be listed")
         if request.path.startswith("sys/"):
             match = self.system.find_match(request.path[4:])
             endpoint = match and match.path.find_endpoint(request.operation)

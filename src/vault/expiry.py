@@ -99,14 +99,23 @@ class ExpiryWorker:
     """The thread in each worker process that does the background work when it leads."""
 
     def __init__(
-        self, store: Store, mounts: Mounts, *, leadership: Leadership, revoker: Revoker, clock: Clock, is_open: Callable[[], bool]
+        self,
+        store: Store,
+        mounts: Mounts,
+        *,
+        leadership: Leadership,
+        revoker: Revoker,
+        clock: Clock,
+        is_open: Callable[[], bool],
+        chores: tuple[Callable[[], None], ...] = (),
     ) -> None:
-        """`revoker` runs behind `Fenced` with the same leadership."""
+        """`revoker` runs behind `Fenced` with the same leadership; `chores` finish what others began, any number of times."""
         self._store = store
         self._mounts = mounts
         self._revoker = revoker
         self._clock = clock
         self._is_open = is_open
+        self._chores = chores
         self._leadership = leadership
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -140,7 +149,8 @@ class ExpiryWorker:
                 return
             if len(due) < BATCH:
                 break
-        self.finish_unmounts()
+        for chore in (self.finish_unmounts, *self._chores):
+            chore()
 
     def _list_due(self) -> tuple[str, ...]:
         paths = self._store.list_expired(self._clock.now(), BATCH)

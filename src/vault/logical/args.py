@@ -24,14 +24,28 @@ _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False", ""})
 
 
-@dataclass(frozen=True, slots=True)
 class Number:
-    """A JSON number that no Python number holds exactly, kept as its literal."""
+    """A JSON number that no Python number holds exactly, kept as its literal.
 
-    literal: str
+    Not a dataclass: encoders know dataclasses, and would write the fields instead of the number.
+    """
+
+    __slots__ = ("literal",)
+
+    def __init__(self, literal: str) -> None:
+        self.literal = literal
 
     def __str__(self) -> str:
         return self.literal
+
+    def __repr__(self) -> str:
+        return f"Number({self.literal!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Number) and self.literal == other.literal
+
+    def __hash__(self) -> int:
+        return hash(self.literal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +304,7 @@ def parse_args(schema: type, fields: Mapping[str, Any], captures: Mapping[str, s
         try:
             values[name] = parse(value)
         except ValueError as refusal:
-            raise InvalidRequest(f"error converting input for field {wire!r}: {refusal}") from None
+            raise InvalidRequest(f'Field validation failed: error converting input for field "{wire}": {refusal}') from None
     return schema(**values)
 
 

@@ -160,6 +160,12 @@ class TunePaths:
         while self._store.run(partial(self._move_some, mount)):
             pass
 
+    def finish_all(self) -> None:
+        """Finish the upgrades that somebody began and did not end."""
+        for mount in self._store.run(self._mounts.table).mounts:
+            if mount.kind == "kv" and _version(mount) == "2":
+                self.finish_upgrade(mount)
+
     def _move_some(self, mount: Mount, transaction: Transaction) -> bool:
         return self._upgrade.upgrade(View(transaction, mount.storage_prefix), self._clock.now_ns())
 
