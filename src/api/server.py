@@ -1,0 +1,198 @@
+"""The server process: gunicorn's arbiter with what must exist before the fork, and what it watches afterwards.
+
+The arbiter never serves and holds no database connection. It owns the page of memory that the workers share and, where PostgreSQL is
+embedded, sees to it that PostgreSQL runs.
+"""
+
+import ctypes
+import gc
+import os
+import resource
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import structlog
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+from gunicorn.glogging import Logger
+
+from api.app import App, create_app
+from api.balance import Balance
+from api.vault.sink import log_unexpected
+from api.worker import Worker
+from vault import config, limits, log
+from vault.bootstrap import DevServer, Service, build
+from vault.config import Settings
+from vault.host import HostPage
+from vault.storage.embedded import Embedded
+
+_PR_SET_DUMPABLE = 4
+_GC_THRESHOLDS = (20_000, 20, 50)  # a request makes few cycles; looking for them often costs more than it frees
+_log = structlog.get_logger(__name__)
+
+
+class QuietLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's messages among our own."""
+
+    def setup(self, cfg: Any) -> None:
+        """Leave handlers and form to the root logger."""
+        self.cfg = cfg
+        self.error_log.propagate = True
+        self.error_log.handlers[:] = []
+
+    def access(self, resp: Any, req: Any, environ: Any, request_time: Any) -> None:
+        """Log nothing: the sink does, without query strings."""
+
+
+class Server(Arbiter):  # type: ignore[misc]  # gunicorn has no types
+    """The arbiter."""
+
+    app: "Application"
+
+    def murder_workers(self) -> None:
+        """End workers that hang; once a second, also see to PostgreSQL."""
+        super().murder_workers()
+        self.app.supervise()
+
+
+class Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
+    """Our settings as gunicorn's, and what its workers find on their `app`."""
+
+    def __init__(self, settings: Settings, service: Service, embedded: Embedded | None) -> None:
+        self.settings = settings
+        self.service = service
+        self.balance = Balance()
+        self._embedded = embedded
+        self._arbiter_pid = os.getpid()
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Set what differs from gunicorn's defaults."""
+        for name, value in _gunicorn_settings(self.settings).items():
+            self.cfg.set(name, value)
+        self.cfg.set("child_exit", self._worker_ended)
+
+    def load(self) -> App:
+        """Return the WSGI application."""
+        return create_app(self.service.core, log_access=self.settings.log_level == "debug")
+
+    def run(self) -> None:
+        """Serve until stopped."""
+        Server(self).run()
+
+    def supervise(self) -> None:
+        """Start PostgreSQL again if it has died."""
+        if self._embedded is not None:
+            try:
+                self._embedded.ensure_running()
+            except Exception as error:
+                log_unexpected(error)
+
+    def refuse_malformed(self, client: Any) -> None:
+        """Put on record what was not HTTP."""
+        address, port = client[:2] if isinstance(client, tuple) else ("", 0)
+        self.wsgi().sink.refuse_malformed(address, port)
+
+    def _worker_ended(self, _arbiter: Server, worker: Worker) -> None:
+        self.balance.remove(worker.age)
+        self.service.worker_died()
+
+
+def _gunicorn_settings(settings: Settings) -> dict[str, Any]:
+    return {
+        "bind": str(settings.listen),
+        "workers": settings.workers,
+        "threads": settings.threads,
+        "worker_class": Worker,
+        "worker_connections": limits.CONNECTIONS_MAX,
+        "preload_app": True,
+        "keepalive": limits.KEEPALIVE_SECONDS,
+        "graceful_timeout": limits.GRACEFUL_SECONDS_MAX,
+        "limit_request_field_size": limits.HEADER_BYTES_MAX,
+        "limit_request_fields": limits.HEADERS_MAX,
+        # Such methods get Vault's 405 and an audit record.
+        "permit_unconventional_http_method": True,
+        "forwarded_allow_ips": "",
+        "control_socket_disable": True,
+        "pidfile": settings.pid_file or None,
+        "logger_class": QuietLogger,
+        "proc_name": "health-vault",
+    }
+
+
+def protect_memory() -> None:
+    """Keep keys out of core dumps, and out of reach of other processes of the same user."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+@contextmanager
+def _postgresql(settings: Settings) -> Iterator[Embedded | None]:
+    """Run PostgreSQL, if it is ours to run, as long as the arbiter lives."""
+    if settings.storage.kind == "postgresql":
+        yield None
+        return
+    embedded = Embedded(Path(settings.storage.path), throw_away=settings.storage.kind == "inmem")
+    arbiter = os.getpid()
+    embedded.start()
+    try:
+        yield embedded
+    finally:
+        if os.getpid() == arbiter:  # workers are forked inside this block, and leave it, too
+            embedded.stop()
+
+
+@contextmanager
+def _scratch(settings: Settings) -> Iterator[str]:
+    """Make a folder for what is thrown away at the end."""
+    if settings.storage.kind != "inmem":
+        yield ""
+        return
+    owner = os.getpid()
+    folder = tempfile.TemporaryDirectory(prefix="health-vault-", ignore_cleanup_errors=True)
+    try:
+        yield folder.name
+    finally:
+        if os.getpid() == owner:
+            folder.cleanup()
+        else:
+            folder._finalizer.detach()  # type: ignore[attr-defined]  # noqa: SLF001 - else each worker deletes it at its end
+
+
+def serve(settings: Settings) -> NoReturn:
+    """Run the server until it is stopped."""
+    log.configure(settings)
+    for warning in settings.warnings:
+        _log.warning(warning)
+    protect_memory()
+    os.umask(0o077)
+    with _scratch(settings) as scratch:
+        settled = config.settle(settings, scratch)
+        with _postgresql(settled) as embedded:
+            service = build(settled, HostPage())
+            dev = service.prepare()
+            if dev is not None:
+                _print_banner(settled, dev)
+            gc.freeze()
+            gc.set_threshold(*_GC_THRESHOLDS)
+            Application(settled, service, embedded).run()
+    sys.exit(0)
+
+
+def _print_banner(settings: Settings, dev: DevServer) -> None:
+    """Tell the developer how to get in; the only place where secrets are printed."""
+    device = settings.audit[0].options.get("file_path", "")
+    sys.stdout.write(
+        "\nWARNING! dev mode: everything is thrown away at the end, and the root token is shown below.\n\n"
+        f"    $ export VAULT_ADDR='http://{settings.listen}'\n"
+        f"    $ export VAULT_TOKEN='{dev.root_token.reveal()}'\n\n"
+        f"Unseal Key: {dev.unseal_key}\n"
+        f"Root Token: {dev.root_token.reveal()}\n"
+        f"Audit file: {device}\n\n"
+        "Development mode should NOT be used in production installations!\n\n"
+    )
+    sys.stdout.flush()

@@ -1,0 +1,73 @@
+"""The client side of a command: who is asked, how an answer is printed, and which exit code a refusal has.
+
+Exit codes are those of Vault's command line: 1 when the server cannot be reached, 2 when it refuses.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn, ParamSpec, TypeVar
+from urllib.parse import quote
+
+import click
+import hvac
+import requests
+from hvac.exceptions import VaultError
+
+from vault.config import load_client_settings
+
+REFUSED = 2
+P = ParamSpec("P")
+T = TypeVar("T")
+
+format_option = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="How to print the answer.")
+
+
+class Refused(click.ClickException):
+    """The server said no."""
+
+    exit_code = REFUSED
+
+
+def connect() -> hvac.Client:
+    """Return a client for the server that the environment names."""
+    settings = load_client_settings()
+    return hvac.Client(url=settings.address, token=settings.token.reveal())
+
+
+def ask(call: Callable[P, T], *arguments: P.args, **fields: P.kwargs) -> T:
+    """Call a method of the client; turn its errors into messages."""
+    try:
+        return call(*arguments, **fields)
+    except VaultError as error:
+        raise Refused("; ".join(error.errors or ()) or _name_status(error)) from None
+    except requests.RequestException as error:
+        raise click.ClickException(f"cannot reach the server: {type(error).__name__}") from None
+
+
+def _name_status(error: VaultError) -> str:
+    return {"InvalidPath": "no value found", "Forbidden": "permission denied"}.get(type(error).__name__, type(error).__name__)
+
+
+def quote_path(path: str) -> str:
+    """Return a path as it stands in a URL."""
+    return quote(path.strip("/"), safe="/")
+
+
+def fail_empty(what: str) -> NoReturn:
+    """End a command that found nothing."""
+    raise Refused(f"no value found at {what}")
+
+
+def show(values: Mapping[str, Any], form: str, heading: tuple[str, str] = ("Key", "Value")) -> None:
+    """Print key and value pairs as a table, or as JSON."""
+    if form == "json":
+        click.echo(json.dumps(values, indent=2, ensure_ascii=False))
+        return
+    rows = [heading, ("-" * len(heading[0]), "-" * len(heading[1])), *((name, _text(value)) for name, value in values.items())]
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        click.echo(f"{name:<{width}}    {value}")
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

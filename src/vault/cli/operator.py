@@ -1,0 +1,112 @@
+"""`operator`: initialise, unseal, seal, migrate. Shares are asked for or read from standard input: a command line is no place for them."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vault.cli.client import REFUSED, ask, connect, format_option, show
+from vault.config import Settings, WrongSetting, load_settings
+
+
+@click.group()
+def operator() -> None:
+    """Operate a server."""
+
+
+@operator.command()
+@click.option("--key-shares", type=int, default=5, show_default=True, help="Number of key shares.")
+@click.option("--key-threshold", type=int, default=3, show_default=True, help="Number of shares that unseal.")
+@click.option("--status", "only_status", is_flag=True, help="Only tell whether the server is initialised: exit code 0 or 2.")
+@format_option
+def init(key_shares: int, key_threshold: int, only_status: bool, form: str) -> None:
+    """Make the keys of a new server and print them: the only copy."""
+    client = connect()
+    if only_status:
+        initialized = ask(client.sys.is_initialized)
+        click.echo("Vault is initialized" if initialized else "Vault is not initialized")
+        raise click.exceptions.Exit(0 if initialized else REFUSED)
+    made = ask(client.sys.initialize, secret_shares=key_shares, secret_threshold=key_threshold)
+    if form == "json":
+        show(made, form)
+        return
+    for number, share in enumerate(made["keys_base64"], 1):
+        click.echo(f"Unseal Key {number}: {share}")
+    click.echo(f"\nInitial Root Token: {made['root_token']}")
+    click.echo(f"\nKeep the shares apart. {key_threshold} of {key_shares} unseal the server after each start; without them its data is lost.")
+
+
+@operator.command()
+@click.argument("share", required=False)
+@click.option("--reset", is_flag=True, help="Forget the shares given so far.")
+@format_option
+def unseal(share: str | None, reset: bool, form: str) -> None:
+    """Give one key share; asks for it where none is given, `-` reads it from standard input."""
+    client = connect()
+    if reset:
+        found = ask(client.sys.submit_unseal_key, reset=True)
+    else:
+        found = ask(client.sys.submit_unseal_key, key=_read_share(share))
+    progress = f"{found['progress']}/{found['t']}"
+    show(found if form == "json" else {"Sealed": found["sealed"], "Unseal Progress": progress, "Unseal Nonce": found["nonce"]}, form)
+
+
+def _read_share(share: str | None) -> str:
+    stream = click.get_text_stream("stdin")
+    if share == "-" or (share is None and not stream.isatty()):
+        return stream.readline().strip()
+    return share or str(click.prompt("Unseal Key (will be hidden)", hide_input=True)).strip()
+
+
+@operator.command()
+def seal() -> None:
+    """Seal the server: no worker serves a secret from here on."""
+    ask(connect().sys.seal)
+    click.echo("Success! Vault is sealed.")
+
+
+@operator.command()
+@click.option("--config", "files", multiple=True, metavar="FILE", help="Configuration file of the server.")
+@click.option("--data-dir", help="Folder of the embedded PostgreSQL.")
+@click.option("--connection-url", help="URL of PostgreSQL.")
+@click.option("--reset", is_flag=True, help="Delete everything in the database first.")
+@click.option("--yes", is_flag=True, help="Do not ask before deleting.")
+def migrate(files: tuple[str, ...], reset: bool, yes: bool, **flags: Any) -> None:
+    """Bring the schema of the database up to date."""
+    try:
+        settings = load_settings(flags=flags, files=files)
+    except WrongSetting as wrong:
+        raise click.ClickException(str(wrong)) from None
+    if reset and not yes:
+        click.confirm("Delete every secret, token and policy in the database?", abort=True)
+    names = _migrate(settings, reset=reset)
+    click.echo("\n".join(f"applied {name}" for name in names) or "nothing to apply")
+
+
+def _migrate(settings: Settings, *, reset: bool) -> tuple[str, ...]:
+    # Client commands must not pay for the imports of a database.
+    from vault.storage import migration  # noqa: PLC0415 - see above
+    from vault.storage.embedded import Embedded  # noqa: PLC0415 - see above
+
+    def apply(dsn: str) -> tuple[str, ...]:
+        if reset:
+            migration.reset(dsn)
+        return migration.migrate(dsn)
+
+    if settings.storage.kind == "postgresql":
+        return apply(settings.storage.connection_url.reveal())
+    with tempfile.TemporaryDirectory(prefix="health-vault-") as scratch:
+        embedded = Embedded(Path(settings.storage.path or scratch))
+        try:
+            return apply(embedded.dsn)  # a server may be running over this folder
+        except migration.MigrationError as error:
+            raise click.ClickException(str(error)) from None
+        except Exception:  # noqa: BLE001 - whatever it is, PostgreSQL is not running there: run it ourselves
+            embedded.start()
+        try:
+            return apply(embedded.dsn)
+        except migration.MigrationError as error:
+            raise click.ClickException(str(error)) from None
+        finally:
+            embedded.stop()
