@@ -33,10 +33,12 @@ def may_read(world: World, acl: Acl, path: str) -> bool:
     return acl.decide(Operation.READ, path, EMPTY, None, world.clock.now()).allowed
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["", " ", "a\nb", "a/", "/a", "a//b", "../a", "ﬀ", "\uff52\uff4f\uff4f\uff54", "r\u043e\u043et", "e\u0301", "a\u202eb", "x" * 257],
-)
+BAD_NAMES = [
+    "", " ", "a\nb", "a/", "/a", "a//b", "../a", "\ufb00", "\uff52\uff4f\uff4f\uff54", "r\u043e\u043et", "e\u0301", "a\u202eb", "x" * 257,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
 def test_name_refuses_what_looks_like_another(name: str) -> None:
     """Look-alikes, invisible characters and path tricks are no names."""
     with pytest.raises(InvalidRequest):
