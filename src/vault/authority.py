@@ -60,10 +60,10 @@ class Authority:
         if token.uses_left is not None:
             key = token.key
             token = self._store.run(lambda transaction: self._tokens.spend_use(transaction, self._require_row(transaction, key)))
-        principal = Principal(request=request, token=token, acl=self.acl(reader, token))
-        if exists is not None and not exists(principal):
-            principal = replace(principal, request=replace(request, operation=Operation.CREATE))
-        return self._authorize(principal, endpoint)
+        acl = self.acl(reader, token)
+        if exists is not None and not exists(Principal(request=request, token=token, acl=acl)):
+            request = replace(request, operation=Operation.CREATE)
+        return self._authorize(request, token, acl, endpoint)
 
     def authenticate(self, request: Request, reader: Transaction) -> Token:
         """Return the live token of a request; raises PermissionDenied."""
@@ -88,14 +88,13 @@ class Authority:
             return anonymous
         return Principal(request=request, token=token, acl=self.acl(reader, token))
 
-    def _authorize(self, principal: Principal, endpoint: Endpoint) -> Principal:
-        request = principal.request
-        decision = principal.acl.decide(request.operation, request.path, request.data, request.wrap_ttl_seconds, self._clock.now())
+    def _authorize(self, request: Request, token: Token, acl: Acl, endpoint: Endpoint) -> Principal:
+        decision = acl.decide(request.operation, request.path, request.data, request.wrap_ttl_seconds, self._clock.now())
         if not decision.allowed or (endpoint.sudo and not decision.sudo):
             raise DeniedByPolicy
         if decision.pagination_limit is not None:  # the page that the policy allows, whatever was asked for
             request = replace(request, data={**request.data, "limit": decision.pagination_limit})
-        return replace(principal, request=request, granting_policies=decision.granting_policies)
+        return Principal(request=request, token=token, acl=acl, granting_policies=decision.granting_policies)
 
     def _require_row(self, transaction: Transaction, key: str) -> Token:
         token = self._tokens.find_key(transaction, key)

@@ -75,7 +75,7 @@ class Core:
             principal = self.authority.admit(call.request, call.endpoint, reader, self._find_exists(call, reader))
             try:
                 trail.admit(principal, call.mount)
-                return self._perform(replace(call, request=principal.request), principal, trail)
+                return self._perform(call, principal, trail)
             finally:
                 if principal.spent:
                     self.revoker.revoke_tree(principal.token_key)
@@ -149,7 +149,7 @@ class Core:
     def _context(self, call: Call, principal: Principal, transaction: Transaction) -> SystemContext:
         now_ns = self.clock.now_ns()
         return SystemContext(
-            request=call.request,
+            request=principal.request,
             mount=call.mount,
             path=call.path,
             storage=View(transaction, call.mount.storage_prefix),
@@ -163,7 +163,7 @@ class Core:
         )
 
     def _perform(self, call: Call, principal: Principal, trail: Trail) -> Response | None:
-        args: Any = parse_args(call.endpoint.args, call.request.data, call.match.captures)
+        args: Any = parse_args(call.endpoint.args, principal.request.data, call.match.captures)
         effects: list[Callable[[], None]] = []
 
         def work(transaction: Transaction) -> Response | None:
