@@ -46,7 +46,7 @@ def test_listing_of_a_token_shows_what_it_reaches(world: World) -> None:
 def test_preflight_names_the_mount_of_a_path(world: World) -> None:
     """The mount of a path is told to whom it grants something; a missing one is refused alike."""
     world.write("sys/mounts/kv/two", type="kv-v2")
-    for path in ("kv/two", "kv/two/", "kv/two/deep/er"):
+    for path in ("kv/two", "kv/two/deep/er"):
         found = world.read(f"sys/internal/ui/mounts/{path}")
         assert (found["path"], found["options"]) == ("kv/two/", {"version": "2"})
     assert world.read("sys/internal/ui/mounts/auth/token")["path"] == "token/"
