@@ -77,6 +77,8 @@ class HostPage:
         with self._threads[place]:
             fcntl.lockf(self._lock_file, fcntl.LOCK_EX, 1, place)
             try:
+                if place == SEAL_LOCK and self._sequence[0] % 2:
+                    self._repair()
                 yield
             finally:
                 fcntl.lockf(self._lock_file, fcntl.LOCK_UN, 1, place)
@@ -106,10 +108,12 @@ class HostPage:
                 return before, state
             os.sched_yield()
         with self.lock():
-            if self._sequence[0] % 2:  # its writer was killed half-way: what it left is no state, so the host is sealed
-                self._write(self._read_seal().epoch + 1, b"", "", ())
-                self._sequence[0] += 1
             return self._sequence[0], self._read_seal()
+
+    def _repair(self) -> None:
+        """Seal the host: a writer was killed half-way, and what it left is no state."""
+        with self._change():
+            self._write(self._read_seal().epoch + 1, b"", "", ())
 
     def _read_seal(self) -> SealState:
         epoch, is_open, key, nonce_length, nonce, count = _HEADER.unpack_from(self._map, _SEAL)
@@ -145,8 +149,7 @@ class HostPage:
 
     @contextmanager
     def _change(self) -> Iterator[None]:
-        # A writer that was killed half-way left an odd number: this change makes it whole again.
-        self._sequence[0] |= 1
+        self._sequence[0] |= 1  # it is odd already if a killed writer left it so
         try:
             yield
         finally:

@@ -10,6 +10,8 @@ from vault.storage.memory import Memory
 from vault.storage.physical import Physical
 from vault.storage.postgres import Postgres
 
+CLEARING = 2**62  # the version of the transaction that empties the storage; no test uses it
+
 
 @pytest.fixture(scope="session")
 def dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -32,6 +34,6 @@ def physical(request: pytest.FixtureRequest) -> Iterator[Physical]:
     found: str = request.getfixturevalue("dsn")
     postgres = Postgres(found, 4)
     postgres.open()
-    postgres.prepare(1, [], [""]).commit()
+    postgres.prepare(CLEARING, [], [""]).commit()
     yield postgres
     postgres.close()

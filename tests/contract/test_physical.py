@@ -4,10 +4,28 @@ import random
 
 import pytest
 
+from tests.contract.conftest import CLEARING
 from vault.storage.memory import Memory
 from vault.storage.physical import ABSENT, Change, Physical, Row, WriteConflict
+from vault.storage.postgres import Postgres
 
-ODD_NAMES = ("100%", "a_b", "axb", "back\\slash", "it's", 'quo"te', "semi;colon", "--", "$1", "%s", "ünïcode", "日本", " space ", "a.b", "~")
+ODD_NAMES = (
+    "100%",
+    "a_b",
+    "axb",
+    "back\\slash",
+    "it's",
+    'quo"te',
+    "semi;colon",
+    "--",
+    "$1",
+    "%s",
+    "ünïcode",
+    "日本",
+    " space ",
+    "a.b",
+    "~",
+)
 
 
 def put(physical: Physical, version: int, *paths: str, value: bytes = b"v") -> None:
@@ -65,7 +83,12 @@ def test_expected_version_conflicts_with_deleted_row(physical: Physical) -> None
 def test_prepared_tells_what_came_and_went(physical: Physical) -> None:
     """A commit names rows that are new and rows that are gone, those below deleted prefixes included."""
     put(physical, 1, "keep", "gone", "below/x", "below/y/z")
-    changes = [Change(path="gone", delete=True), Change(path="keep", value=b"n"), Change(path="missing", delete=True), Change(path="new", value=b"n")]
+    changes = [
+        Change(path="gone", delete=True),
+        Change(path="keep", value=b"n"),
+        Change(path="missing", delete=True),
+        Change(path="new", value=b"n"),
+    ]
     prepared = physical.prepare(2, changes, ["below/"])
     prepared.commit()
     assert prepared.created == {"new"}
@@ -137,14 +160,32 @@ def test_expired_rows_come_oldest_first(physical: Physical) -> None:
     assert physical.list_expired(5.0, 10) == ("e/2", "e/3")
 
 
+def test_row_put_below_a_deleted_prefix_stays(physical: Physical) -> None:
+    """Emptying a folder and writing into it in one transaction leaves what was written, new or not."""
+    put(physical, 1, "a/old", "a/kept", "a/b/c")
+    prepared = physical.prepare(
+        2, [Change(path="a/kept", value=b"n", expected=1), Change(path="a/new", value=b"n", expected=ABSENT)], ["a/"]
+    )
+    prepared.commit()
+    assert physical.list_subtree("a/", "", 10) == ("kept", "new")
+    assert prepared.removed == {"a/old", "a/b/c"}
+    assert prepared.created == {"a/new"}
+
+
+@pytest.mark.parametrize("kind", ["put", "delete", "guard"])
+def test_expected_absent_row_may_be_absent(physical: Physical, kind: str) -> None:
+    """A change of a row that was read as absent goes through, and a guard leaves nothing behind."""
+    change = Change(path="a", value=b"x" if kind == "put" else None, delete=kind == "delete", expected=ABSENT)
+    physical.prepare(1, [change, Change(path="b", value=b"x")], []).commit()
+    assert physical.list_children("", "", None) == (("a", "b") if kind == "put" else ("b",))
+
+
 def test_memory_is_the_model_of_postgres(dsn: str) -> None:
     """Random changes leave both implementations with the same listings."""
-    from vault.storage.postgres import Postgres  # noqa: PLC0415 - the fixture gives only one of them
-
     random.seed(11)
     memory, postgres = Memory(), Postgres(dsn, 2)
     postgres.open()
-    postgres.prepare(1, [], [""]).commit()
+    postgres.prepare(CLEARING, [], [""]).commit()
     try:
         for version in range(2, 120):
             path = "/".join(random.choice(("a", "b", "c.", "d-", "0")) for _ in range(random.randint(1, 4)))

@@ -1,23 +1,26 @@
 """Keeps this worker's cache honest about the writes of other hosts.
 
 A host makes itself known, and its cache counts only after every transaction that could have overlooked it has ended. From then on
-writers elsewhere tell it which counters to move. A worker whose listener gives no proof of life bypasses its cache.
+writers elsewhere tell it which counters to move. A worker whose listener gives no proof of life bypasses its cache. All times are
+the database's or this process's own: the clocks of two hosts are never compared.
 """
 
 import threading
 
-import psycopg
 import structlog
 
+from vault import limits
 from vault.clock import Clock
 from vault.host import Generations
 from vault.storage import statement
 from vault.storage.cache import Cache
 from vault.storage.connection import ARGUMENTS, BoundedConnection
 
-CHANNEL = "vault_change"
-FRESH_SECONDS = 5.0  # less than the eight seconds after which a host must make itself known again
+# Writers tell a host that was seen within ten seconds. A heartbeat counts while it is younger than seven, and for two seconds more:
+# so a cache is out of use before writers overlook its host.
+FRESH_SECONDS = 2.0
 _INTERVAL_SECONDS = 0.5
+_LOOK_AGAIN_SECONDS = 0.02
 
 _log = structlog.get_logger(__name__)
 
@@ -46,12 +49,14 @@ class Listener:
             try:
                 with BoundedConnection.connect(self._dsn, **ARGUMENTS) as connection:
                     self._listen(connection)
-            except psycopg.Error as error:
+            except Exception as error:  # noqa: BLE001 - the thread must outlive any one failure
                 _log.warning("listener lost its connection, the cache is bypassed", cause=type(error).__name__)
                 self._stop.wait(_INTERVAL_SECONDS)
+            finally:
+                self._cache.fresh_until = 0.0
 
     def _listen(self, connection: BoundedConnection) -> None:
-        connection.execute(f"LISTEN {CHANNEL}")
+        connection.execute(statement.LISTEN)
         connection.execute(statement.FORGET_HOSTS.sql)
         self._register(connection)
         while not self._stop.is_set():
@@ -64,24 +69,39 @@ class Listener:
                 self._cache.fresh_until = asked_at + FRESH_SECONDS
 
     def _register(self, connection: BoundedConnection) -> None:
-        """Make this host known, and wait until nobody is left who may not know it; then forget what was cached before."""
-        row = connection.execute(statement.REGISTER.sql, (self._host_id,)).fetchone()
-        transaction = row[0] if row else 0
+        """Make this host known, and wait until nobody is left who may not know it; then forget what was cached before.
+
+        A writer takes its number before it looks for hosts. So one that overlooked this host has a number below the boundary, which
+        is drawn after the host is there for all to see.
+        """
+        self._cache.fresh_until = 0.0
+        connection.execute(statement.REGISTER.sql, (self._host_id,))
+        boundary = connection.execute(statement.BOUNDARY.sql).fetchone()
         while not self._stop.is_set():
             asked_at = self._clock.monotonic()
-            found = connection.execute(statement.OUTLIVES.sql, (transaction,)).fetchone()
-            if found and found[0]:
+            if connection.execute(statement.OUTLIVES.sql, boundary).fetchone() == (True,):
                 self._generations.bump_all()
                 self._cache.fresh_until = asked_at + FRESH_SECONDS
                 return
-            self._stop.wait(0.02)
+            connection.execute(statement.HEARTBEAT.sql, (self._host_id,))
+            self._stop.wait(_LOOK_AGAIN_SECONDS)
 
     def hear(self, payload: str) -> None:
         """Move the counters that another host's write names."""
-        origin, _, slots = payload.partition(" ")
+        origin, _, named = payload.partition(" ")
         if origin == self._host_id:  # this host's writers move their counters themselves
             return
-        if slots == "*":
+        slots = parse_slots(named)
+        if slots is None:
             self._generations.bump_all()
         else:
-            self._generations.bump({int(slot) for slot in slots.split()})
+            self._generations.bump(slots)
+
+
+def parse_slots(text: str) -> set[int] | None:
+    """Return the counters that a notice names; None stands for all of them, and for what cannot be understood."""
+    try:
+        slots = {int(slot) for slot in text.split()}
+    except ValueError:
+        return None
+    return slots if all(0 <= slot < limits.GENERATION_SLOTS for slot in slots) else None

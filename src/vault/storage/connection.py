@@ -7,15 +7,18 @@ import psycopg.errors
 from psycopg.abc import PQGen
 
 from vault import limits
+from vault.storage import budget
 
 T = TypeVar("T")
 
 _INTERVAL_SECONDS = 0.1
 
-_TIMEOUT_MILLISECONDS = int(limits.STORAGE_TIMEOUT_SECONDS * 1000)
+# The server gives up a second before the client does: then the connection stays good, and the answer says why.
+_STATEMENT_MILLISECONDS = int(limits.STORAGE_TIMEOUT_SECONDS * 1000) - 1000
+_IDLE_MILLISECONDS = int(limits.STORAGE_TIMEOUT_SECONDS * 2000)  # between prepare and commit lies a record of the audit devices
 _OPTIONS = (
-    f"-c statement_timeout={_TIMEOUT_MILLISECONDS} -c lock_timeout={_TIMEOUT_MILLISECONDS} "
-    f"-c idle_in_transaction_session_timeout={2 * _TIMEOUT_MILLISECONDS} -c jit=off -c application_name=health-vault"
+    f"-c statement_timeout={_STATEMENT_MILLISECONDS} -c lock_timeout={_STATEMENT_MILLISECONDS} "
+    f"-c idle_in_transaction_session_timeout={_IDLE_MILLISECONDS} -c jit=off -c application_name=health-vault"
 )
 
 # How every connection of the service is made.
@@ -25,7 +28,7 @@ ARGUMENTS: dict[str, Any] = {
     "connect_timeout": 2,
     "prepare_threshold": 0,
     "cursor_factory": psycopg.RawCursor,
-    "tcp_user_timeout": _TIMEOUT_MILLISECONDS,
+    "tcp_user_timeout": int(limits.STORAGE_TIMEOUT_SECONDS * 1000),
     "keepalives_idle": 1,
     "keepalives_interval": 1,
     "keepalives_count": 3,
@@ -33,14 +36,14 @@ ARGUMENTS: dict[str, Any] = {
 
 
 class BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
-    """A connection that gives up, and closes itself, when an answer takes too long."""
+    """A connection that gives up, and closes itself, when an answer takes longer than its thread has time."""
 
     def wait(self, gen: PQGen[T], interval: float = _INTERVAL_SECONDS, timeout: float | None = None) -> T:
-        """Run one exchange with the server; raises OperationalError when its time is over."""
+        """Run one exchange with the server; raises OperationalError when the time is over."""
         if timeout is not None:  # waiting for a notice: that none comes is no failure
             return super().wait(gen, interval, timeout)
         try:
-            return super().wait(gen, interval, limits.STORAGE_TIMEOUT_SECONDS)
+            return super().wait(gen, interval, budget.remaining_seconds())
         except psycopg.errors._WaitTimeout as cause:  # noqa: SLF001 - the one that the method is documented to raise
             self.pgconn.finish()
             raise psycopg.OperationalError("the server did not answer in time") from cause

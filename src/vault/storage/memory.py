@@ -49,7 +49,8 @@ class Memory:
             if change.expected is not None and change.expected != (ABSENT if present is None else present.version):
                 self._lock.release()
                 raise WriteConflict(change.path)
-        return _PreparedMemory(self, version, changes, frozenset(self._below(prefixes)))
+        written = {change.path for change in changes if change.value is not None}
+        return _PreparedMemory(self, version, changes, frozenset(path for path in self._below(prefixes) if path not in written))
 
     def _below(self, prefixes: Sequence[str]) -> Iterator[str]:
         return (path for path in self._rows if any(path.startswith(prefix) for prefix in prefixes))

@@ -11,15 +11,10 @@ from pathlib import Path
 import psycopg
 
 from vault.errors import VaultError
+from vault.storage import statement
 
 _LOCK = 0x4856_4D49  # any number, the same for every host
 _NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
-_TABLE = """
-    CREATE SCHEMA IF NOT EXISTS vault;
-    CREATE TABLE IF NOT EXISTS vault.migration (
-        number integer PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now()
-    )
-"""
 
 
 class MigrationError(VaultError):
@@ -43,14 +38,14 @@ class Migration:
 
 
 def find_folder() -> Path:
-    """Return where the files are: the repository's folder when run from source, else the one in the wheel."""
-    source = Path(__file__).resolve().parents[3] / "migrations"
-    return source if source.is_dir() else Path(__file__).resolve().parent / "migrations"
+    """Return where the files are: beside this module in the wheel, else the repository's folder."""
+    packed = Path(__file__).resolve().parent / "migrations"
+    return packed if packed.is_dir() else Path(__file__).resolve().parents[3] / "migrations"
 
 
 def list_migrations(folder: Path) -> tuple[Migration, ...]:
     """Return the files in order; refuses gaps and strange names."""
-    found = []
+    found: list[Migration] = []
     for file in sorted(folder.glob("*.sql")):
         match = _NAME.fullmatch(file.name)
         if match is None or int(match[1]) != len(found) + 1:
@@ -62,18 +57,17 @@ def list_migrations(folder: Path) -> tuple[Migration, ...]:
 def migrate(dsn: str, folder: Path | None = None) -> tuple[str, ...]:
     """Apply what is missing, all of it or nothing; return the names."""
     migrations = list_migrations(folder or find_folder())
-    with psycopg.connect(dsn) as connection:
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-        connection.execute(_TABLE)
-        applied = dict(connection.execute("SELECT number, checksum FROM vault.migration").fetchall())
+    with psycopg.connect(dsn, cursor_factory=psycopg.RawCursor) as connection:
+        connection.execute(statement.MIGRATION_TIMEOUT)
+        connection.execute(statement.MIGRATION_LOCK.sql, (_LOCK,))
+        connection.execute(statement.CREATE_SCHEMA)
+        connection.execute(statement.CREATE_MIGRATION)
+        applied: dict[int, str] = dict(connection.execute(statement.MIGRATIONS.sql).fetchall())
         _check(migrations, applied)
         missing = [migration for migration in migrations if migration.number not in applied]
         for migration in missing:
             connection.execute(migration.sql.encode())
-            connection.execute(
-                "INSERT INTO vault.migration (number, name, checksum) VALUES (%s, %s, %s)",
-                (migration.number, migration.name, migration.checksum),
-            )
+            connection.execute(statement.ADD_MIGRATION.sql, (migration.number, migration.name, migration.checksum))
     return tuple(migration.name for migration in missing)
 
 
@@ -89,4 +83,4 @@ def _check(migrations: tuple[Migration, ...], applied: dict[int, str]) -> None:
 def reset(dsn: str) -> None:
     """Drop everything of the service."""
     with psycopg.connect(dsn) as connection:
-        connection.execute("DROP SCHEMA IF EXISTS vault CASCADE")
+        connection.execute(statement.DROP_SCHEMA)

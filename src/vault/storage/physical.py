@@ -33,7 +33,7 @@ class Prepared(Protocol):
     removed: frozenset[str]  # paths that are gone, those below deleted prefixes included
 
     def commit(self) -> None:
-        """Make the changes visible; raises OutcomeUnknown if that cannot be known."""
+        """Make the changes visible; raises StorageUnavailable if they are not, OutcomeUnknown if that cannot be known."""
 
     def rollback(self) -> None:
         """Drop the changes."""
@@ -55,9 +55,9 @@ class Physical(Protocol):
         """Return paths whose expiry lies before a time, oldest first."""
 
     def prepare(self, version: int, changes: Sequence[Change], prefixes: Sequence[str], notice: str = "") -> Prepared:
-        """Check and apply changes, delete all below `prefixes`; raises WriteConflict when a version differs.
+        """Check and apply changes in path order, delete what else lies below `prefixes`; raises WriteConflict when a version differs.
 
-        `notice` is what other hosts are told once the changes are visible.
+        `version` was never used before. `notice` is what other hosts are told once the changes are visible.
         """
 
 

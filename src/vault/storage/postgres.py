@@ -1,11 +1,13 @@
 """Rows in PostgreSQL. One round trip checks and applies all changes of a transaction, one more commits them.
 
 Every call is bounded in time. A connection that died while idle is replaced and the call sent once more, which is safe for
-everything up to the commit; a lost commit is looked up by the version that it wrote.
+everything up to the commit. A lost commit is looked up over another connection by the number of its transaction and by the
+version that it wrote: after a crash PostgreSQL may give the number of a lost transaction to another.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import psycopg
@@ -13,8 +15,8 @@ from psycopg import errors, pq
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from vault import limits
-from vault.errors import OutcomeUnknown, StorageUnavailable
-from vault.storage import statement
+from vault.errors import InvalidRequest, OutcomeUnknown, StorageUnavailable
+from vault.storage import budget, statement
 from vault.storage.connection import ARGUMENTS, BoundedConnection
 from vault.storage.physical import Change, Prepared, Row, WriteConflict
 
@@ -22,8 +24,11 @@ T = TypeVar("T")
 
 _GUARD, _PUT, _DELETE = 0, 1, 2
 _LAST = "\U0010ffff"
-_ROW_CHANGED = "HV001"
-_RETRIABLE = (errors.DeadlockDetected, errors.SerializationFailure, errors.UniqueViolation, errors.LockNotAvailable)
+_RETRIABLE = (errors.DeadlockDetected, errors.SerializationFailure)
+_REFUSED = (errors.DataError, errors.ProgramLimitExceeded)  # NUL in a path, a path too long for the index: never possible
+_COMMIT_SECONDS_MIN = 0.5
+_LOOK_AGAIN_SECONDS = 0.02
+
 
 def split_path(path: str) -> tuple[str, str]:
     """Return the folder of a path, with its slash, and the name in it."""
@@ -70,39 +75,44 @@ class Postgres:
 
     def _take(self) -> BoundedConnection:
         try:
-            return self._pool.getconn(timeout=limits.STORAGE_TIMEOUT_SECONDS)
+            return self._pool.getconn(timeout=budget.remaining_seconds())
         except (PoolTimeout, psycopg.Error) as cause:
             raise StorageUnavailable from cause
 
+    def give_back(self, connection: BoundedConnection) -> None:
+        """Return a connection to the pool, without an open transaction; the pool replaces a broken one."""
+        status = connection.info.transaction_status
+        if status in {pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR}:
+            try:
+                connection.execute(statement.ROLLBACK)
+            except psycopg.Error:
+                connection.close()
+        elif status != pq.TransactionStatus.IDLE:  # in the middle of an exchange: what comes back next is not ours
+            connection.close()
+        self._pool.putconn(connection)
+
     def _attempt(self, work: Callable[[BoundedConnection], T], *, keep: bool = False) -> T:
         """Run work that may be run twice; `keep` leaves the connection to what was made with it."""
-        for last in (False, True):
-            connection = self._take()
-            try:
-                result = work(connection)
-            except WriteConflict:
-                self.give_back(connection)
-                raise
-            except psycopg.Error as cause:
-                broken = connection.closed
-                self._abort(connection)
-                self.give_back(connection)
-                # A connection that died while it lay idle says nothing about the server: try once on another.
-                if last or not broken:
-                    raise StorageUnavailable from cause
-                self._pool.check()
-            except BaseException:
-                self.give_back(connection)
-                raise
-            else:
-                if not keep:
-                    self.give_back(connection)
-                return result
+        with budget.limited():
+            for last in (False, True):
+                connection = self._take()
+                kept = False
+                try:
+                    result = work(connection)
+                    kept = keep
+                except _REFUSED as cause:
+                    raise InvalidRequest("the path or value cannot be stored") from cause
+                except psycopg.Error as cause:
+                    # A connection that died while it lay idle says nothing about the server: try once on another.
+                    if last or not connection.closed or not budget.remaining_seconds():
+                        raise StorageUnavailable from cause
+                else:
+                    return result
+                finally:
+                    if not kept:
+                        self.give_back(connection)
+                self._pool.check()  # the others will have died with it
         raise StorageUnavailable
-
-    def give_back(self, connection: BoundedConnection) -> None:
-        """Return a connection to the pool, which replaces a broken one."""
-        self._pool.putconn(connection)
 
     def _fetch(self, wanted: statement.Statement[Any], parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         return self._attempt(lambda connection: connection.execute(wanted.sql, parameters, binary=True).fetchall())
@@ -116,10 +126,7 @@ class Postgres:
 
     def list_children(self, prefix: str, after: str, limit: int | None) -> tuple[str, ...]:
         """Return names directly below a prefix, folders with a slash, in byte order, after `after`."""
-        if after.endswith("/"):
-            folders_from = prefix + after[:-1] + "0"
-        else:
-            folders_from = prefix + (after or "\x01")
+        folders_from = range_end(prefix + after) if after.endswith("/") else prefix + (after or "\x01")
         parameters = (prefix, range_end(prefix), after, folders_from, limit)
         return tuple(row[0] for row in self._fetch(statement.LIST_CHILDREN, parameters))
 
@@ -136,93 +143,123 @@ class Postgres:
 
     def prepare(self, version: int, changes: Sequence[Change], prefixes: Sequence[str], notice: str = "") -> Prepared:
         """Check and apply changes in an open transaction."""
-        return self._attempt(lambda connection: self._prepare(connection, version, changes, prefixes, notice), keep=True)
-
-    def _prepare(
-        self, connection: BoundedConnection, version: int, changes: Sequence[Change], prefixes: Sequence[str], notice: str
-    ) -> "_PreparedPostgres":
         places = [split_path(change.path) for change in changes]
-        arrays = (
+        arguments = (
             [parent for parent, _ in places],
             [name for _, name in places],
-            [_GUARD if change.value is None and not change.delete else _DELETE if change.delete else _PUT for change in changes],
+            [_kind_of(change) for change in changes],
             [change.expected for change in changes],
             [change.value for change in changes],
             [change.expires_at for change in changes],
             version,
+            list(prefixes),
+            [range_end(prefix) for prefix in prefixes],
             self._host_id,
             notice,
         )
+        return self._attempt(lambda connection: self._apply(connection, changes, arguments), keep=True)
+
+    def _apply(self, connection: BoundedConnection, changes: Sequence[Change], arguments: tuple[Any, ...]) -> "_PreparedPostgres":
         try:
             with connection.pipeline():
-                connection.execute("BEGIN")
-                applied = connection.execute(statement.APPLY.sql, arrays, binary=True)
-                below = [connection.execute(statement.DELETE_BELOW.sql, (prefix, range_end(prefix))) for prefix in prefixes]
-            created, removed = applied.fetchone() or ([], [])
-            gone = frozenset(parent + name for cursor in below for parent, name in cursor.fetchall())
-        except psycopg.Error as cause:
-            self._abort(connection)
-            if cause.sqlstate == _ROW_CHANGED or isinstance(cause, _RETRIABLE):
-                detail = cause.diag.message_detail or "1"
-                raise WriteConflict(changes[int(detail) - 1].path if detail.isdigit() and changes else "") from cause
-            raise
+                connection.execute(statement.BEGIN)
+                cursor = connection.execute(statement.APPLY.sql, arguments, binary=True)
+            applied = statement.Applied(*(cursor.fetchone() or ()))
+        except _RETRIABLE as cause:
+            raise WriteConflict from cause
+        if applied.conflict is not None:
+            raise WriteConflict(changes[applied.conflict - 1].path)
         return _PreparedPostgres(
             self,
             connection,
-            created=frozenset(changes[index - 1].path for index in created),
-            removed=gone | frozenset(changes[index - 1].path for index in removed),
-            witness=next(((change.path, change.delete) for change in changes if change.value is not None), None),
-            version=version,
+            created=frozenset(changes[position - 1].path for position in applied.created),
+            removed=frozenset(applied.removed),
+            witness=_Witness.of(applied.transaction, changes, arguments[6]),
         )
 
-    def _abort(self, connection: BoundedConnection) -> None:
-        if not connection.closed and connection.info.transaction_status != pq.TransactionStatus.IDLE:
-            try:
-                connection.execute("ROLLBACK")
-            except psycopg.Error:
-                connection.close()
+    def find_status(self, transaction: int) -> str | None:
+        """Return what became of a transaction: `committed`, `aborted`, `in progress`; None if it is too old to be known."""
+        try:
+            rows = self._fetch(statement.TRANSACTION_STATUS, (transaction,))
+        except InvalidRequest:  # a number of the future: it was given out before a crash, and nothing of it has survived
+            return "aborted"
+        return None if not rows else rows[0][0]
+
+
+def _kind_of(change: Change) -> int:
+    if change.delete:
+        return _DELETE
+    return _GUARD if change.value is None else _PUT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Witness:
+    """By what a transaction is known again when the answer to its commit was lost."""
+
+    transaction: int
+    path: str | None  # None: it only emptied folders
+    version: int | None  # None: the row is gone
+
+    @classmethod
+    def of(cls, transaction: int, changes: Sequence[Change], version: int) -> "_Witness":
+        """Return the first row that the transaction wrote."""
+        for change in changes:
+            if change.value is not None or change.delete:
+                return cls(transaction=transaction, path=change.path, version=None if change.delete else version)
+        return cls(transaction=transaction, path=None, version=None)
+
+    def is_seen(self, physical: Postgres) -> bool:
+        """Return whether the row is as the transaction left it."""
+        if self.path is None:
+            return True
+        row = physical.get(self.path)
+        return (None if row is None else row.version) == self.version
 
 
 class _PreparedPostgres:
     """An open database transaction with all changes applied."""
 
     def __init__(
-        self, owner: Postgres, connection: BoundedConnection, *, created: frozenset[str], removed: frozenset[str],
-        witness: tuple[str, bool] | None, version: int,
+        self, owner: Postgres, connection: BoundedConnection, *, created: frozenset[str], removed: frozenset[str], witness: _Witness
     ) -> None:
         self.created = created
         self.removed = removed
         self._owner = owner
         self._connection = connection
         self._witness = witness
-        self._version = version
 
     def commit(self) -> None:
-        """Make the changes visible; raises OutcomeUnknown if that cannot be known, StorageUnavailable if they are not."""
-        try:
-            self._connection.execute("COMMIT")
-        except psycopg.Error as cause:
-            self._owner.give_back(self._connection)
-            self._look_up(cause)
-        else:
-            self._owner.give_back(self._connection)
+        """Make the changes visible; raises StorageUnavailable if they are not, OutcomeUnknown if that cannot be known."""
+        with budget.limited(), budget.extended(_COMMIT_SECONDS_MIN):
+            try:
+                self._connection.execute(statement.COMMIT)
+            except psycopg.Error as cause:
+                lost: psycopg.Error = cause
+            else:
+                return
+            finally:
+                self._owner.give_back(self._connection)
+        with budget.limited(), budget.extended(_COMMIT_SECONDS_MIN):
+            self._look_up(lost)
 
     def _look_up(self, cause: psycopg.Error) -> None:
-        """The connection died around the commit: see whether a row that it wrote has its version."""
-        if self._witness is None:
-            raise OutcomeUnknown from cause
         try:
-            row = self._owner.get(self._witness[0])
+            status = self._await_status()
+            if status == "committed" and self._witness.is_seen(self._owner):
+                return
         except StorageUnavailable:
             raise OutcomeUnknown from cause
-        if row is None or row.version != self._version:
-            # Either it was not applied, or somebody has written the row since.
-            raise OutcomeUnknown from cause
+        if status == "aborted":
+            raise StorageUnavailable from cause
+        raise OutcomeUnknown from cause
+
+    def _await_status(self) -> str | None:
+        # The server may be at work on the commit while the client has lost it.
+        while (status := self._owner.find_status(self._witness.transaction)) == "in progress" and budget.remaining_seconds():
+            time.sleep(_LOOK_AGAIN_SECONDS)
+        return status
 
     def rollback(self) -> None:
         """Drop the changes."""
-        try:
-            self._connection.execute("ROLLBACK")
-        except psycopg.Error:
-            self._connection.close()
-        self._owner.give_back(self._connection)
+        with budget.limited(), budget.extended(_COMMIT_SECONDS_MIN):
+            self._owner.give_back(self._connection)

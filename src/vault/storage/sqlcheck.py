@@ -1,7 +1,7 @@
-"""Prepares every statement against the migrated schema of a throw-away PostgreSQL, and compares what PostgreSQL says of it with what
-its declaration says: parameter types, column names, column types, nullability.
+"""Compares every statement's declaration with what PostgreSQL says of it.
 
-Run as `python -m vault.storage.sqlcheck`; exits 1 on the first mismatch found anywhere, after printing them all.
+Run as `python -m vault.storage.sqlcheck`: it prepares each statement against the migrated schema of a throw-away PostgreSQL, compares
+parameter types, column names, column types and nullability, prints all mismatches, and exits 1 if there is one.
 """
 
 import sys
@@ -19,7 +19,7 @@ from vault.storage.embedded import Embedded
 
 _PYTHON: dict[Any, frozenset[str]] = {
     bytes: frozenset({"bytea"}),
-    str: frozenset({"text"}),
+    str: frozenset({"text", "void"}),
     int: frozenset({"bigint", "integer", "smallint"}),
     float: frozenset({"double precision"}),
     bool: frozenset({"boolean"}),
@@ -30,7 +30,7 @@ _PYTHON: dict[Any, frozenset[str]] = {
 
 def check(dsn: str, statements: tuple[statement.Statement[Any], ...] = statement.ALL) -> tuple[str, ...]:
     """Return what does not match, one sentence each."""
-    with psycopg.connect(dsn) as connection:
+    with psycopg.connect(dsn, cursor_factory=psycopg.RawCursor) as connection:
         return tuple(fault for item in statements for fault in _check(connection, item))
 
 
@@ -66,13 +66,13 @@ def _check_column(connection: psycopg.Connection[Any], described: Any, index: in
 
 
 def _type_name(connection: psycopg.Connection[Any], oid: int) -> str:
-    row = connection.execute("SELECT format_type(%s, NULL)", (oid,)).fetchone()
+    row = connection.execute(statement.TYPE_NAME.sql, (oid,)).fetchone()
     return str(row[0]) if row else ""
 
 
 def _is_nullable(connection: psycopg.Connection[Any], table: int, column: int) -> bool:
     """Return whether a column of a table may be null; an expression (table 0) is taken at its word."""
-    row = connection.execute("SELECT NOT attnotnull FROM pg_attribute WHERE attrelid = %s AND attnum = %s", (table, column)).fetchone()
+    row = connection.execute(statement.NULLABLE.sql, (table, column)).fetchone()
     return bool(row and row[0])
 
 

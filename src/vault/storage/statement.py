@@ -1,8 +1,10 @@
-"""Every SQL statement of the storage, typed to its parameters and to the row that it answers. `sqlcheck` proves them against the
-migrated schema."""
+"""Every SQL statement of the storage, typed to its parameters and to the row that it answers.
+
+`sqlcheck` proves them against the migrated schema. Those that only steer a connection or make the schema have no row.
+"""
 
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 R = TypeVar("R", bound=tuple[object, ...])
 
@@ -24,17 +26,12 @@ class StoredRow(NamedTuple):
 
 
 class Applied(NamedTuple):
-    """Positions (from one) of changes that made or removed a row."""
+    """What a transaction has changed. Positions count from one; all but `conflict` is empty if there is a conflict."""
 
+    transaction: int
+    conflict: int | None
     created: list[int]
-    removed: list[int]
-
-
-class Place(NamedTuple):
-    """Folder and name of a row."""
-
-    parent: str
-    name: str
+    removed: list[str]
 
 
 class Name(NamedTuple):
@@ -55,21 +52,35 @@ GET = Statement(
     row=StoredRow,
 )
 
+BEGIN = "BEGIN"
+COMMIT = "COMMIT"
+ROLLBACK = "ROLLBACK"
+
 APPLY = Statement(
     sql="""
-        SELECT created, removed FROM vault.apply_changes(
+        SELECT transaction, conflict, created, removed FROM vault.apply_changes(
             $1::text[], $2::text[], $3::smallint[], $4::bigint[], $5::bytea[], $6::double precision[], $7::bigint,
-            $8::text, $9::text
+            $8::text[], $9::text[], $10::text, $11::text
         )
     """,
-    parameters=("text[]", "text[]", "smallint[]", "bigint[]", "bytea[]", "double precision[]", "bigint", "text", "text"),
+    parameters=(
+        *("text[]", "text[]", "smallint[]", "bigint[]", "bytea[]", "double precision[]", "bigint"),
+        *("text[]", "text[]", "text", "text"),
+    ),
     row=Applied,
 )
 
-DELETE_BELOW = Statement(
-    sql="DELETE FROM vault.entry WHERE parent >= $1::text AND parent < $2::text RETURNING parent, name",
-    parameters=("text", "text"),
-    row=Place,
+
+class TransactionStatus(NamedTuple):
+    """What became of a transaction."""
+
+    status: str | None
+
+
+TRANSACTION_STATUS = Statement(
+    sql="SELECT pg_xact_status($1::bigint::text::xid8) AS status",
+    parameters=("bigint",),
+    row=TransactionStatus,
 )
 
 # Parameters: prefix, end of its range, name to start after, folder to start from, how many.
@@ -115,20 +126,25 @@ LIST_EXPIRED = Statement(
 )
 
 
-class Registered(NamedTuple):
-    """The transaction that made a host known."""
+# -- hosts, see coherence ------------------------------------------------------------------------------------------------------
 
-    transaction: int
+LISTEN = "LISTEN vault_change"
+
+
+class Boundary(NamedTuple):
+    """A number that every transaction which has none yet will exceed or equal."""
+
+    boundary: int
 
 
 class Outlived(NamedTuple):
-    """Whether every transaction that is still running began after a given one."""
+    """Whether every transaction below a boundary has ended."""
 
     outlived: bool
 
 
-class Seen(NamedTuple):
-    """A host that was seen in time."""
+class Host(NamedTuple):
+    """A host."""
 
     id: str
 
@@ -137,34 +153,104 @@ REGISTER = Statement(
     sql="""
         INSERT INTO vault.host (id, seen_at) VALUES ($1::text, clock_timestamp())
         ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp()
-        RETURNING pg_current_xact_id()::text::bigint AS transaction
+        RETURNING id
     """,
     parameters=("text",),
-    row=Registered,
+    row=Host,
+)
+
+BOUNDARY = Statement(
+    sql="SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS boundary",
+    parameters=(),
+    row=Boundary,
 )
 
 OUTLIVES = Statement(
-    sql="SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint > $1::bigint AS outlived",
+    sql="SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint >= $1::bigint AS outlived",
     parameters=("bigint",),
     row=Outlived,
 )
 
+# Answers nothing if the host was silent for so long that writers may soon overlook it. Most calls only read.
 HEARTBEAT = Statement(
     sql="""
-        UPDATE vault.host SET seen_at = clock_timestamp()
-        WHERE id = $1::text AND seen_at > clock_timestamp() - interval '8 seconds'
-        RETURNING id
+        WITH beat AS (
+            UPDATE vault.host SET seen_at = clock_timestamp()
+            WHERE id = $1::text AND seen_at BETWEEN clock_timestamp() - interval '7 seconds' AND clock_timestamp() - interval '2 seconds'
+        )
+        SELECT id FROM vault.host WHERE id = $1::text AND seen_at > clock_timestamp() - interval '7 seconds'
     """,
     parameters=("text",),
-    row=Seen,
+    row=Host,
 )
 
 FORGET_HOSTS = Statement(
     sql="DELETE FROM vault.host WHERE seen_at < clock_timestamp() - interval '1 hour' RETURNING id",
     parameters=(),
-    row=Seen,
+    row=Host,
 )
 
-ALL: tuple[Statement[tuple[object, ...]], ...] = (  # type: ignore[assignment]  # rows of different classes, each of them a tuple
-    GET, APPLY, DELETE_BELOW, LIST_CHILDREN, LIST_SUBTREE, LIST_EXPIRED, REGISTER, OUTLIVES, HEARTBEAT, FORGET_HOSTS,
+# -- migrations ------------------------------------------------------------------------------------------------------------------
+
+MIGRATION_TIMEOUT = "SET lock_timeout = '60s'"
+CREATE_SCHEMA = "CREATE SCHEMA IF NOT EXISTS vault"
+DROP_SCHEMA = "DROP SCHEMA IF EXISTS vault CASCADE"
+CREATE_MIGRATION = """
+    CREATE TABLE IF NOT EXISTS vault.migration (
+        number integer PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now()
+    )
+"""
+
+
+class Nothing(NamedTuple):
+    """No row."""
+
+
+class Lock(NamedTuple):
+    """A lock was taken."""
+
+    pg_advisory_xact_lock: str
+
+
+class AppliedMigration(NamedTuple):
+    """A migration that was applied."""
+
+    number: int
+    checksum: str
+
+
+MIGRATION_LOCK = Statement(sql="SELECT pg_advisory_xact_lock($1::bigint)", parameters=("bigint",), row=Lock)
+MIGRATIONS = Statement(sql="SELECT number, checksum FROM vault.migration ORDER BY number", parameters=(), row=AppliedMigration)
+ADD_MIGRATION = Statement(
+    sql="INSERT INTO vault.migration (number, name, checksum) VALUES ($1::integer, $2::text, $3::text)",
+    parameters=("integer", "text", "text"),
+    row=Nothing,
+)
+
+# -- what sqlcheck asks of the catalogue -------------------------------------------------------------------------------------------
+
+
+class TypeName(NamedTuple):
+    """The name of a type."""
+
+    name: str
+
+
+class Nullable(NamedTuple):
+    """Whether a column may be null."""
+
+    nullable: bool
+
+
+TYPE_NAME = Statement(sql="SELECT format_type($1::oid, NULL) AS name", parameters=("oid",), row=TypeName)
+NULLABLE = Statement(
+    sql="SELECT NOT attnotnull AS nullable FROM pg_attribute WHERE attrelid = $1::oid AND attnum = $2::smallint",
+    parameters=("oid", "smallint"),
+    row=Nullable,
+)
+
+ALL: tuple[Statement[Any], ...] = (
+    *(GET, APPLY, TRANSACTION_STATUS, LIST_CHILDREN, LIST_SUBTREE, LIST_EXPIRED),
+    *(REGISTER, BOUNDARY, OUTLIVES, HEARTBEAT, FORGET_HOSTS),
+    *(MIGRATION_LOCK, MIGRATIONS, ADD_MIGRATION, TYPE_NAME, NULLABLE),
 )

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from vault import limits
-from vault.errors import Conflict, OutcomeUnknown
+from vault.errors import Conflict, StorageUnavailable
+from vault.storage import budget
 from vault.storage.barrier import Barrier
 from vault.storage.cache import Cache, Entry, list_key, slot_of
 from vault.storage.physical import ABSENT, Change, Physical, Prepared, WriteConflict
@@ -26,6 +27,7 @@ T = TypeVar("T")
 # or tell nothing.
 PLAIN = frozenset({"core/seal-config", "core/root-key", "core/keyring", "core/audit-plain"})
 _STRIPES = 64
+_QUEUE_SECONDS = 1.0
 _NOTICE_SLOTS_MAX = 1000  # a notice of PostgreSQL holds 8,000 bytes
 
 
@@ -186,7 +188,7 @@ class Store:
         key = (path,)  # apart from the encrypted rows, so that neither can be taken for the other
         found, entry = (False, None) if fresh else self.cache.find(key)
         if found:
-            return entry  # type: ignore[no-any-return]  # such keys map to entries
+            return entry
         noted = self.cache.note(path)
         row = self.physical.get(path)
         entry = None if row is None else Entry(row.value, row.version)
@@ -216,48 +218,63 @@ class Store:
         """Run `work` and commit what it wrote; run it again when another writer came first.
 
         `before_commit` gets the result while the changes are checked and applied but not yet visible; if it raises, nothing
-        of the transaction happens.
+        of the transaction happens. Raises Conflict when other writers came first too often.
         """
         stripe: threading.Lock | None = None
-        try:
-            for attempt in range(limits.TRANSACTION_ATTEMPTS_MAX):
-                transaction = Transaction(self, fresh=attempt > 0)
-                result = work(transaction)
-                try:
-                    self._commit(transaction, lambda result=result: before_commit(result) if before_commit else None)
-                    return result
-                except WriteConflict as conflict:
-                    # Threads of this process queue up for a contended row; other processes are kept apart by chance.
-                    if stripe is None:
-                        stripe = self._stripes[hash(str(conflict)) % _STRIPES]
-                        stripe.acquire()
-                    time.sleep(random.random() * min(0.0005 * 2**attempt, 0.02))  # noqa: S311 - spreads retries, no secret
-            raise Conflict
-        finally:
-            if stripe is not None:
-                stripe.release()
+        with budget.limited():
+            try:
+                for attempt in range(limits.TRANSACTION_ATTEMPTS_MAX):
+                    transaction = Transaction(self, fresh=attempt > 0)
+                    result = work(transaction)
+                    try:
+                        self._commit(transaction, result, before_commit)
+                    except WriteConflict as conflict:
+                        stripe = stripe or self._queue_up(str(conflict))
+                        time.sleep(random.random() * min(0.0005 * 2**attempt, 0.02))  # noqa: S311 - spreads retries, no secret
+                        if not budget.remaining_seconds():
+                            break
+                    else:
+                        return result
+                raise Conflict
+            finally:
+                if stripe is not None:
+                    stripe.release()
 
-    def _commit(self, transaction: Transaction, before_commit: Callable[[], Any]) -> None:
+    def _queue_up(self, path: str) -> "threading.Lock | None":
+        """Let the threads of this process write a contended row one after the other; other processes are kept apart by chance.
+
+        It spares retries and decides nothing: a thread that has waited long goes on without.
+        """
+        stripe = self._stripes[hash(path) % _STRIPES]
+        return stripe if stripe.acquire(timeout=_QUEUE_SECONDS) else None
+
+    def _commit(self, transaction: Transaction, result: T, before_commit: Callable[[T], Any] | None) -> None:
         if not transaction.has_changes:
-            before_commit()
+            if before_commit is not None:
+                before_commit(result)
             return
         version = secrets.randbits(63) | 1
         changes = transaction.changes()
         noted = {path: self.cache.note(path) for path in transaction.written()}
         prepared = self.physical.prepare(version, changes, transaction.prefixes, notice_of(changes, transaction.prefixes))
         try:
-            before_commit()
+            if before_commit is not None:
+                before_commit(result)
         except BaseException:
             prepared.rollback()
             raise
         try:
             prepared.commit()
-        except OutcomeUnknown:
+        except StorageUnavailable:  # certainly not applied
+            raise
+        except BaseException:  # it may have been
             self._publish(transaction, prepared)
             raise
         moved = self._publish(transaction, prepared)
-        if not self.barrier.is_open:
-            return
+        if self.barrier.is_open:
+            self._keep_written(transaction, version, noted, moved)
+
+    def _keep_written(self, transaction: Transaction, version: int, noted: dict[str, tuple[int, int]], moved: dict[int, int]) -> None:
         for path, value in transaction.written().items():
             slot, generation = noted[path]
             if moved[slot] == generation + 1:  # nobody else wrote in between: what was written is what is there

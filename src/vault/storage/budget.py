@@ -1,0 +1,49 @@
+"""How long a thread may still wait for PostgreSQL.
+
+A request makes several calls, each of which could take its whole time when the server hangs. So the time is given once, to the
+thread, and every call inside takes from what is left.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from vault import limits
+from vault.clock import SystemClock
+
+
+class _Local(threading.local):
+    ends_at: float | None = None
+
+
+_local = _Local()
+_monotonic = SystemClock.monotonic
+
+
+@contextmanager
+def limited() -> Iterator[None]:
+    """Bound all that this thread asks of the storage inside; a bound that is already set stays."""
+    if _local.ends_at is not None:
+        yield
+        return
+    _local.ends_at = _monotonic() + limits.STORAGE_TIMEOUT_SECONDS
+    try:
+        yield
+    finally:
+        _local.ends_at = None
+
+
+@contextmanager
+def extended(seconds: float) -> Iterator[None]:
+    """Leave at least `seconds`: for a step that must not be given up for want of time, such as a commit."""
+    before = _local.ends_at
+    _local.ends_at = _monotonic() + max(seconds, remaining_seconds())
+    try:
+        yield
+    finally:
+        _local.ends_at = before
+
+
+def remaining_seconds() -> float:
+    """Return what is left of this thread's time; all of it outside of `limited`."""
+    return limits.STORAGE_TIMEOUT_SECONDS if _local.ends_at is None else max(_local.ends_at - _monotonic(), 0.0)
