@@ -196,9 +196,17 @@ class Fleet:
                         served[part.raddr.port] = pid
         return served
 
-    def connect_all(self, each: int = 4) -> dict[int, list[Connection]]:
-        """Return at least `each` live connections to every worker, by worker pid."""
+    @contextmanager
+    def connected(self, each: int = 4) -> Iterator[list[list[Connection]]]:
+        """Hold at least `each` live connections to every worker; one list for each worker."""
         connections: list[Connection] = []
+        try:
+            yield list(self._connect_all(each, connections).values())
+        finally:
+            for connection in connections:
+                connection.close()
+
+    def _connect_all(self, each: int, connections: list[Connection]) -> dict[int, list[Connection]]:
         deadline = time.monotonic() + READY_SECONDS_MAX
         while time.monotonic() < deadline and len(connections) < CONNECTIONS_MAX:
             for _ in range(each * self.workers):

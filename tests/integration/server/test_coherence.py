@@ -18,11 +18,17 @@ CALLERS = 100
 @pytest.fixture(scope="module")
 def workers(fleet: Fleet) -> Iterator[list[Connection]]:
     """Return one connection to each worker, each of them proven to be there."""
-    groups = fleet.connect_all()
-    yield [group[0] for group in groups.values()]
-    for group in groups.values():
-        for connection in group:
-            connection.close()
+    with fleet.connected() as groups:
+        yield [group[0] for group in groups]
+
+
+@pytest.fixture
+def callers(fleet: Fleet) -> Iterator[list[Connection]]:
+    """Return a hundred connections, spread over all workers."""
+    with fleet.connected(each=CALLERS // 8) as groups:
+        spread = [connection for group in groups for connection in group]
+        random.shuffle(spread)
+        yield spread[:CALLERS]
 
 
 def _each(workers: list[Connection], method: str, path: str, token: str) -> list[int]:
@@ -91,46 +97,36 @@ def test_mount_tune_and_unmount_hold_on_every_worker(fleet: Fleet, workers: list
         assert all(answer.status == 404 and "no handler" in answer.body["errors"][0] for answer in answers)
 
 
-def test_use_limited_token_passes_exactly_once(fleet: Fleet) -> None:
+def test_use_limited_token_passes_exactly_once(fleet: Fleet, callers: list[Connection]) -> None:
     """A token good for one request passes once among 100 concurrent requests over all workers, and never again."""
-    groups = fleet.connect_all(each=CALLERS // 8)
-    connections = [connection for group in groups.values() for connection in group][:CALLERS]
     for _ in range(5):
-        token = _made_token(connections[0].call("POST", "auth/token/create", {"policies": ["default"], "num_uses": 1}, fleet.root))
+        token = _made_token(callers[0].call("POST", "auth/token/create", {"policies": ["default"], "num_uses": 1}, fleet.root))
         with ThreadPoolExecutor(CALLERS) as pool:
-            statuses = list(pool.map(lambda one: one.call("GET", "auth/token/lookup-self", token=token).status, connections))
-        assert sorted(statuses) == [200] + [403] * (len(connections) - 1)
-        assert {one.call("GET", "auth/token/lookup-self", token=token).status for one in connections} == {403}
-    for connection in connections:
-        connection.close()
+            statuses = list(pool.map(lambda one: one.call("GET", "auth/token/lookup-self", token=token).status, callers))
+        assert sorted(statuses) == [200] + [403] * (len(callers) - 1)
+        assert {one.call("GET", "auth/token/lookup-self", token=token).status for one in callers} == {403}
 
 
-def test_check_and_set_passes_exactly_once(fleet: Fleet) -> None:
+def test_check_and_set_passes_exactly_once(fleet: Fleet, callers: list[Connection]) -> None:
     """Of 100 writers with the same cas one succeeds; versions are dense."""
     root = fleet.root
     fleet.once("POST", "sys/mounts/cas", {"type": "kv", "options": {"version": "2"}}, root)
-    groups = fleet.connect_all(each=CALLERS // 8)
-    connections = [connection for group in groups.values() for connection in group][:CALLERS]
     for version in range(5):
         body = {"options": {"cas": version}, "data": {"n": str(version)}}
         with ThreadPoolExecutor(CALLERS) as pool:
-            statuses = list(pool.map(lambda one: one.call("POST", "cas/data/x", body, root).status, connections))
+            statuses = list(pool.map(lambda one: one.call("POST", "cas/data/x", body, root).status, callers))
         assert statuses.count(200) == 1, statuses
         assert set(statuses) == {200, 400}
-        assert connections[0].call("GET", "cas/data/x", token=root).data["metadata"]["version"] == version + 1
-    for connection in connections:
-        connection.close()
+        assert callers[0].call("GET", "cas/data/x", token=root).data["metadata"]["version"] == version + 1
 
 
-def test_concurrent_patches_lose_nothing(fleet: Fleet) -> None:
+def test_concurrent_patches_lose_nothing(fleet: Fleet, callers: list[Connection]) -> None:
     """Fifty writers that each add a key by PATCH all find their key in the end."""
     root = fleet.root
-    fleet.once("POST", "sys/mounts/patched", {"type": "kv"}, root)
-    groups = fleet.connect_all(each=12)
-    connections = [connection for group in groups.values() for connection in group][:48]
+    connections = callers[:50]
     counter = fleet.once("POST", "sys/mounts/patched2", {"type": "kv", "options": {"version": "2"}}, root)
     assert counter.status == 204
-    connections[0].call("POST", "patched2/data/x", {"data": {"start": "1"}}, root)
+    callers[0].call("POST", "patched2/data/x", {"data": {"start": "1"}}, root)
 
     def patch(numbered: tuple[int, Connection]) -> int:
         number, connection = numbered
@@ -145,7 +141,7 @@ def test_concurrent_patches_lose_nothing(fleet: Fleet) -> None:
 
     with ThreadPoolExecutor(len(connections)) as pool:
         statuses = list(pool.map(patch, enumerate(connections)))
-    kept = connections[0].call("GET", "patched2/data/x", token=root).data["data"]
+    kept = callers[0].call("GET", "patched2/data/x", token=root).data["data"]
     accepted = {f"k{number}" for number, status in enumerate(statuses) if status == 200}
     assert accepted <= set(kept)
     assert accepted, statuses
@@ -153,11 +149,12 @@ def test_concurrent_patches_lose_nothing(fleet: Fleet) -> None:
 
 def test_shares_given_to_different_workers_unseal(fleet: Fleet) -> None:
     """A seal by one worker holds on all at once; shares given to different workers open all of them."""
-    groups = fleet.connect_all()
-    workers = [group[0] for group in groups.values()]
-    spare = [group[1] for group in groups.values()]
-    rounds = max(ROUNDS // 20, 5)
-    for number in range(rounds):
+    with fleet.connected() as groups:
+        _check_seal_rounds(fleet, [group[0] for group in groups], [group[1] for group in groups])
+
+
+def _check_seal_rounds(fleet: Fleet, workers: list[Connection], spare: list[Connection]) -> None:
+    for number in range(max(ROUNDS // 20, 5)):
         assert workers[number % 4].call("PUT", "sys/seal", token=fleet.root).status == 204
         assert _each(workers, "GET", "auth/token/lookup-self", fleet.root) == [503] * 4
         assert _each(spare, "GET", "auth/token/lookup-self", fleet.root) == [503] * 4
