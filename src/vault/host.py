@@ -37,7 +37,10 @@ _SEAL = 8
 _SHARES = 256
 _AREA = 16 * 1024
 _GENERATIONS = _AREA + AUDIT_SLOTS * AUDIT_SLOT_BYTES
-_PAGE_BYTES = _GENERATIONS + 8 * limits.GENERATION_SLOTS
+_DOUBTS = _GENERATIONS + 8 * limits.GENERATION_SLOTS
+_PAGE_BYTES = _DOUBTS + 16
+
+_ONE_EACH = int.from_bytes(b"\1\0\0\0\0\0\0\0" * limits.GENERATION_SLOTS, "little")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +67,8 @@ class HostPage:
         self.host_id = os.urandom(12).hex()  # as other hosts know this one
         self._lock_file = os.memfd_create("health-vault-host", os.MFD_CLOEXEC)
         self._threads = _make_thread_locks()
-        self.generations = Generations(memoryview(self._map)[_GENERATIONS:].cast("Q"), self)
+        page = memoryview(self._map)
+        self.generations = Generations(page[_GENERATIONS:_DOUBTS].cast("Q"), page[_DOUBTS:].cast("Q"), self)
         self._sequence = memoryview(self._map)[:8].cast("Q")
         os.register_at_fork(after_in_child=self._after_fork)
 
@@ -166,12 +170,17 @@ class HostPage:
 
 
 class Generations:
-    """Counters that move whenever a row or a listing of their slot has changed."""
+    """Counters that move whenever a row or a listing of their slot has changed.
 
-    __slots__ = ("_counters", "_page", "read")
+    A writer that was killed may have left a commit on its way that it will never announce. `bump_all` puts the host in doubt: from
+    then on nothing is cached, until a listener has seen every transaction end that was running, and settles the doubt.
+    """
 
-    def __init__(self, counters: memoryview, page: HostPage) -> None:
+    __slots__ = ("_counters", "_doubts", "_page", "read")
+
+    def __init__(self, counters: memoryview, doubts: memoryview, page: HostPage) -> None:
         self._counters = counters
+        self._doubts = doubts  # how many there were, and how many of them are settled
         self._page = page
         self.read = counters.__getitem__  # one aligned 64-bit load, no lock
 
@@ -184,9 +193,36 @@ class Generations:
                 counters[slot] = moved[slot] = counters[slot] + 1
         return moved
 
+    def move_all(self) -> None:
+        """Move every counter."""
+        with self._page.lock(GENERATION_LOCK):
+            self._move_all()
+
+    def _move_all(self) -> None:
+        # Added as one long number: a loop over all counters would keep every writer of the host waiting for 20 ms.
+        counters = self._counters.cast("B")
+        moved = int.from_bytes(counters, "little") + _ONE_EACH
+        counters[:] = moved.to_bytes(len(counters), "little")
+
+    # -- doubt --------------------------------------------------------------------------------------------------------
+
+    @property
+    def doubt(self) -> int:
+        """Return the number of the present doubt; 0 if there is none."""
+        raised, settled = self._doubts
+        return raised if raised != settled else 0
+
     def bump_all(self) -> None:
-        """Move every counter: for a process that died between its commit and its bump."""
-        self.bump(set(range(len(self._counters))))
+        """Move every counter and raise a doubt: for a process that died, or a connection that broke, around a commit."""
+        with self._page.lock(GENERATION_LOCK):
+            self._doubts[0] += 1
+            self._move_all()
+
+    def settle(self, doubt: int) -> None:
+        """Move every counter and end a doubt; call when all transactions that were running when it was read have ended."""
+        with self._page.lock(GENERATION_LOCK):
+            self._move_all()
+            self._doubts[1] = max(self._doubts[1], doubt)
 
 
 def _make_thread_locks() -> tuple[threading.Lock, ...]:

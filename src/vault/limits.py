@@ -59,3 +59,7 @@ AUDIT_DEPTH_MAX = 200  # deeper values are hashed as one; the JSON writer stops 
 AUDIT_MEMBERS_MAX = 100_000  # a longer list is hashed as one: about 0.3 s of hashing and 8 MB of record
 AUDIT_MEMO_ENTRIES_MAX = 4_096  # tokens and accessors whose hash is remembered
 AUDIT_MEMO_BYTES_MAX = 128  # of one of them: longer tokens are nobody's, and would fill the memory
+
+CACHE_BYTES_MAX = 64 * 1024 * 1024  # of one worker's cache; 50,000 large values or listings would fill the machine
+CACHED_BYTES_MAX = 2 * 1024 * 1024  # of one cached value; larger than any policy
+CACHED_ABSENT_MAX = 4_096  # names known not to exist: random tokens must cost little memory and drive out nothing

@@ -15,21 +15,20 @@ class Barrier:
     """The barrier of one worker: open while it holds a keyring."""
 
     def __init__(self) -> None:
-        self._term = 0
-        self._ciphers: dict[int, Cipher] = {}
+        self._keys: tuple[int, dict[int, Cipher]] = (0, {})  # changes as one: other threads are reading
 
     @property
     def is_open(self) -> bool:
         """Return whether rows can be read and written."""
-        return bool(self._ciphers)
+        return bool(self._keys[1])
 
     def open(self, keyring: Keyring) -> None:
         """Take the keys."""
-        self._ciphers, self._term = {term: Cipher(key) for term, key in keyring.keys.items()}, keyring.active
+        self._keys = keyring.active, {term: Cipher(key) for term, key in keyring.keys.items()}
 
     def close(self) -> None:
         """Drop the keys."""
-        self._ciphers = {}
+        self._keys = (0, {})
 
     @contextmanager
     def opened(self, keyring: Keyring) -> Iterator[None]:
@@ -42,7 +41,7 @@ class Barrier:
 
     def encrypt(self, path: str, value: bytes) -> bytes:
         """Return `value` sealed and bound to `path`; raises Sealed."""
-        ciphers, term = self._ciphers, self._term
+        term, ciphers = self._keys
         if not ciphers:
             raise Sealed
         header = bytes([VERSION]) + term.to_bytes(4, "big")
@@ -50,7 +49,7 @@ class Barrier:
 
     def decrypt(self, path: str, sealed: bytes) -> bytes:
         """Return what was sealed for `path`; raises IntegrityError for anything else, Sealed while closed."""
-        ciphers = self._ciphers
+        ciphers = self._keys[1]
         if not ciphers:
             raise Sealed
         header = sealed[:_HEADER_BYTES]

@@ -5,6 +5,7 @@ one worker acknowledged is seen by the next request of every other. An `Entry` c
 policy or mount table is valid exactly as long as the entry it came from.
 """
 
+import threading
 import zlib
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -14,6 +15,9 @@ from vault.clock import Clock
 from vault.host import Generations
 
 T = TypeVar("T")
+
+_ENTRY_BYTES = 600  # key, tuple, entry and memo of a small row
+_NAME_BYTES = 60  # of one name in a listing
 
 
 class Entry:
@@ -51,14 +55,18 @@ class Cache:
     def __init__(self, generations: Generations, clock: Clock) -> None:
         self._generations = generations
         self._monotonic = clock.monotonic
+        self._lock = threading.Lock()  # of those who change what follows; readers need none
         self._items: dict[Any, tuple[int, int, Any]] = {}
+        self._bytes = 0
+        # Apart from the others: anybody may ask for any number of names that do not exist, and must not drive out what does.
+        self._absent: dict[Any, tuple[int, int, Any]] = {}
         # Until when this worker is sure to hear of other hosts' writes. It is pushed on by the listener; past it, the cache is
         # bypassed.
         self.fresh_until = 0.0
 
     def find(self, key: Any) -> tuple[bool, Any]:
         """Return whether the key is cached and valid, and what was cached (None: known to be absent)."""
-        item = self._items.get(key)
+        item = self._items.get(key) or self._absent.get(key)
         if item is None or self._monotonic() > self.fresh_until:
             return False, None
         slot, generation, value = item
@@ -72,16 +80,40 @@ class Cache:
         return slot, self._generations.read(slot)
 
     def keep(self, key: Any, noted: tuple[int, int], value: Any) -> None:
-        """Cache what was read after `noted`."""
-        if len(self._items) >= limits.CACHE_ENTRIES_MAX:
-            self._evict()
-        self._items[key] = (*noted, value)
+        """Cache what was read after `noted`, unless a commit that nobody announces may be on its way."""
+        size = _size_of(value)
+        if self._generations.doubt or size > limits.CACHED_BYTES_MAX:
+            return
+        with self._lock:
+            self._forget(key)
+            if value is None:
+                self._absent[key] = (*noted, None)
+                if len(self._absent) > limits.CACHED_ABSENT_MAX:
+                    del self._absent[next(iter(self._absent))]
+                return
+            self._items[key] = (*noted, value)
+            self._bytes += size
+            while len(self._items) > limits.CACHE_ENTRIES_MAX or self._bytes > limits.CACHE_BYTES_MAX:
+                self._forget(next(iter(self._items)))  # the oldest
 
-    def _evict(self) -> None:
-        # Oldest first; other threads may be inserting, so a vanished or moved key is no error.
-        for key in list(self._items)[: limits.CACHE_ENTRIES_MAX // 16]:
-            self._items.pop(key, None)
+    def _forget(self, key: Any) -> None:
+        self._absent.pop(key, None)
+        item = self._items.pop(key, None)
+        if item is not None:
+            self._bytes -= _size_of(item[2])
 
     def clear(self) -> None:
         """Forget everything: no plain text outlives the seal."""
-        self._items = {}
+        with self._lock:
+            self._items, self._absent, self._bytes = {}, {}, 0
+
+    def distrust(self) -> None:
+        """Forget everything on all workers of the host: a commit may become visible later, and then nobody announces it."""
+        self._generations.bump_all()
+
+
+def _size_of(value: Any) -> int:
+    """Return about how many bytes a cached value takes."""
+    if isinstance(value, Entry):
+        return len(value.value) + _ENTRY_BYTES
+    return sum(map(len, value)) + _NAME_BYTES * len(value) if value else 0

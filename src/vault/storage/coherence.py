@@ -16,11 +16,13 @@ from vault.storage import statement
 from vault.storage.cache import Cache
 from vault.storage.connection import ARGUMENTS, BoundedConnection
 
-# Writers tell a host that was seen within ten seconds. A heartbeat counts while it is younger than seven, and for two seconds more:
-# so a cache is out of use before writers overlook its host.
+# Writers tell a host that was seen within ten seconds. A heartbeat counts while the one before is younger than five; it may take
+# four to be there for all to see. So no writer overlooks a host whose heartbeat is answered, and a cache is out of use before
+# writers overlook its host.
 FRESH_SECONDS = 2.0
 _INTERVAL_SECONDS = 0.5
 _LOOK_AGAIN_SECONDS = 0.02
+_NOTICES_MAX = 1000  # at once, so that the heartbeat is not kept waiting by them
 
 _log = structlog.get_logger(__name__)
 
@@ -50,23 +52,34 @@ class Listener:
                 with BoundedConnection.connect(self._dsn, **ARGUMENTS) as connection:
                     self._listen(connection)
             except Exception as error:  # noqa: BLE001 - the thread must outlive any one failure
-                _log.warning("listener lost its connection, the cache is bypassed", cause=type(error).__name__)
-                self._stop.wait(_INTERVAL_SECONDS)
+                if not self._stop.wait(_INTERVAL_SECONDS):
+                    _log.warning("listener lost its connection, the cache is bypassed", cause=type(error).__name__)
             finally:
                 self._cache.fresh_until = 0.0
 
     def _listen(self, connection: BoundedConnection) -> None:
+        connection.execute(statement.NOT_DURABLE)
         connection.execute(statement.LISTEN)
         connection.execute(statement.FORGET_HOSTS.sql)
         self._register(connection)
         while not self._stop.is_set():
-            for notice in connection.notifies(timeout=_INTERVAL_SECONDS, stop_after=1000):
-                self.hear(notice.payload)
+            self._hear_all(connection, _INTERVAL_SECONDS)
+            if self._generations.doubt:
+                self._outlive_writers(connection)
             asked_at = self._clock.monotonic()
-            if connection.execute(statement.HEARTBEAT.sql, (self._host_id,)).fetchone() is None:
+            if not self._is_known(connection):
                 self._register(connection)
-            else:
-                self._cache.fresh_until = asked_at + FRESH_SECONDS
+                continue
+            # What was committed before the question arrives before the answer.
+            self._hear_all(connection, 0.0)
+            self._cache.fresh_until = asked_at + FRESH_SECONDS
+
+    def _is_known(self, connection: BoundedConnection) -> bool:
+        return connection.execute(statement.HEARTBEAT.sql, (self._host_id,)).fetchone() is not None
+
+    def _hear_all(self, connection: BoundedConnection, seconds: float) -> None:
+        for notice in connection.notifies(timeout=seconds, stop_after=_NOTICES_MAX):
+            self.hear(notice.payload)
 
     def _register(self, connection: BoundedConnection) -> None:
         """Make this host known, and wait until nobody is left who may not know it; then forget what was cached before.
@@ -76,14 +89,21 @@ class Listener:
         """
         self._cache.fresh_until = 0.0
         connection.execute(statement.REGISTER.sql, (self._host_id,))
+        self._outlive_writers(connection)
+
+    def _outlive_writers(self, connection: BoundedConnection) -> None:
+        """Wait until every transaction that is running now has ended; then forget what was cached before, and settle the doubt."""
+        doubt = self._generations.doubt
         boundary = connection.execute(statement.BOUNDARY.sql).fetchone()
         while not self._stop.is_set():
             asked_at = self._clock.monotonic()
             if connection.execute(statement.OUTLIVES.sql, boundary).fetchone() == (True,):
-                self._generations.bump_all()
+                self._generations.settle(doubt)
                 self._cache.fresh_until = asked_at + FRESH_SECONDS
                 return
-            connection.execute(statement.HEARTBEAT.sql, (self._host_id,))
+            if not self._is_known(connection):
+                connection.execute(statement.REGISTER.sql, (self._host_id,))
+                boundary = connection.execute(statement.BOUNDARY.sql).fetchone()
             self._stop.wait(_LOOK_AGAIN_SECONDS)
 
     def hear(self, payload: str) -> None:
@@ -93,7 +113,7 @@ class Listener:
             return
         slots = parse_slots(named)
         if slots is None:
-            self._generations.bump_all()
+            self._generations.move_all()
         else:
             self._generations.bump(slots)
 

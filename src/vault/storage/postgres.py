@@ -210,8 +210,8 @@ class _Witness:
 
     def is_seen(self, physical: Postgres) -> bool:
         """Return whether the row is as the transaction left it."""
-        if self.path is None:
-            return True
+        if self.path is None:  # its number alone proves nothing
+            return False
         row = physical.get(self.path)
         return (None if row is None else row.version) == self.version
 

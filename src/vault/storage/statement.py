@@ -52,7 +52,7 @@ GET = Statement(
     row=StoredRow,
 )
 
-BEGIN = "BEGIN"
+BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"  # whatever the default is: each statement must see what is committed by then
 COMMIT = "COMMIT"
 ROLLBACK = "ROLLBACK"
 
@@ -129,6 +129,7 @@ LIST_EXPIRED = Statement(
 # -- hosts, see coherence ------------------------------------------------------------------------------------------------------
 
 LISTEN = "LISTEN vault_change"
+NOT_DURABLE = "SET synchronous_commit = off"  # a heartbeat is of no use after a crash, and need not wait for the disk
 
 
 class Boundary(NamedTuple):
@@ -176,9 +177,9 @@ HEARTBEAT = Statement(
     sql="""
         WITH beat AS (
             UPDATE vault.host SET seen_at = clock_timestamp()
-            WHERE id = $1::text AND seen_at BETWEEN clock_timestamp() - interval '7 seconds' AND clock_timestamp() - interval '2 seconds'
+            WHERE id = $1::text AND seen_at BETWEEN clock_timestamp() - interval '5 seconds' AND clock_timestamp() - interval '2 seconds'
         )
-        SELECT id FROM vault.host WHERE id = $1::text AND seen_at > clock_timestamp() - interval '7 seconds'
+        SELECT id FROM vault.host WHERE id = $1::text AND seen_at > clock_timestamp() - interval '5 seconds'
     """,
     parameters=("text",),
     row=Host,

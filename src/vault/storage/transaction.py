@@ -6,6 +6,7 @@ exact under any number of workers. A transaction that wrote nothing costs no rou
 none for reading.
 """
 
+import hashlib
 import random
 import secrets
 import threading
@@ -14,8 +15,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import structlog
+
 from vault import limits
-from vault.errors import Conflict, StorageUnavailable
+from vault.errors import Conflict, IntegrityError, StorageUnavailable
 from vault.storage import budget
 from vault.storage.barrier import Barrier
 from vault.storage.cache import Cache, Entry, list_key, slot_of
@@ -29,6 +32,8 @@ PLAIN = frozenset({"core/seal-config", "core/root-key", "core/keyring", "core/au
 _STRIPES = 64
 _QUEUE_SECONDS = 1.0
 _NOTICE_SLOTS_MAX = 1000  # a notice of PostgreSQL holds 8,000 bytes
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -177,9 +182,22 @@ class Store:
                 return entry  # type: ignore[no-any-return]  # paths map to entries, listings have keys of their own
         noted = self.cache.note(path)
         row = self.physical.get(path)
-        entry = None if row is None else Entry(self.barrier.decrypt(path, row.value), row.version)
-        self.cache.keep(path, noted, entry)
+        entry = None if row is None else Entry(self._decrypt(path, row.value), row.version)
+        self._keep(path, noted, entry)
         return entry
+
+    def _decrypt(self, path: str, sealed: bytes) -> bytes:
+        try:
+            return self.barrier.decrypt(path, sealed)
+        except IntegrityError:
+            # By its hash the row can be found, and nothing is told to those who only read the log.
+            _log.error("a stored row failed its integrity check", path_sha256=hashlib.sha256(path.encode()).hexdigest())
+            raise
+
+    def _keep(self, path: str, noted: tuple[int, int], entry: Entry | None) -> None:
+        self.cache.keep(path, noted, entry)
+        if not self.barrier.is_open:  # sealed meanwhile: the cache was cleared before this came into it
+            self.cache.clear()
 
     def load_plain(self, path: str, *, fresh: bool = False) -> Entry | None:
         """Return one of the few rows that are not encrypted by the barrier."""
@@ -267,18 +285,17 @@ class Store:
             prepared.commit()
         except StorageUnavailable:  # certainly not applied
             raise
-        except BaseException:  # it may have been
-            self._publish(transaction, prepared)
+        except BaseException:  # it may have been, or it may still be
+            self.cache.distrust()
             raise
         moved = self._publish(transaction, prepared)
-        if self.barrier.is_open:
-            self._keep_written(transaction, version, noted, moved)
+        self._keep_written(transaction, version, noted, moved)
 
     def _keep_written(self, transaction: Transaction, version: int, noted: dict[str, tuple[int, int]], moved: dict[int, int]) -> None:
         for path, value in transaction.written().items():
             slot, generation = noted[path]
             if moved[slot] == generation + 1:  # nobody else wrote in between: what was written is what is there
-                self.cache.keep(path, (slot, generation + 1), None if value is None else Entry(value, version))
+                self._keep(path, (slot, generation + 1), None if value is None else Entry(value, version))
 
     def _publish(self, transaction: Transaction, prepared: Prepared) -> dict[int, int]:
         """Move the counters of all that changed: rows, and the listings of the folders above what came or went."""
