@@ -11,8 +11,6 @@ import falcon
 
 from api.vault.sink import Door, Sink, list_headers, status_line
 
-StartResponse = Callable[[str, list[tuple[str, str]]], object]
-
 
 class App(falcon.App[falcon.Request, falcon.Response]):
     """Falcon for resources, the vault for the rest."""
@@ -30,7 +28,7 @@ class App(falcon.App[falcon.Request, falcon.Response]):
         super().add_route(uri_template, resource, **arguments)
         self._claimed.add(claimed)
 
-    def __call__(self, env: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:  # type: ignore[override]  # Falcon's is wider
+    def __call__(self, env: dict[str, Any], start_response: Callable[..., Callable[[bytes], object]]) -> Iterable[bytes]:
         """Answer a request (WSGI)."""
         if self._claimed and _head(env["PATH_INFO"]) in self._claimed:
             return super().__call__(env, start_response)

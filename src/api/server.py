@@ -89,7 +89,7 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no typ
         if self._embedded is not None:
             try:
                 self._embedded.ensure_running()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - the arbiter must survive whatever is wrong with PostgreSQL
                 log_unexpected(error)
 
     def refuse_malformed(self, client: Any) -> None:

@@ -34,6 +34,13 @@ def _timeval(seconds: float) -> bytes:
     return struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))
 
 
+def _check_coding(request: Any) -> None:
+    """Refuse every transfer coding but one: who else reads this message may see its end elsewhere."""
+    for name, value in request.headers:
+        if name == "TRANSFER-ENCODING" and value.lower() != "chunked":
+            raise http_errors.UnsupportedTransferCoding(value)
+
+
 class Unreader(SocketUnreader):  # type: ignore[misc]  # gunicorn has no types
     """The bytes of one connection. The socket blocks, but only for a moment at a time; the deadline ends a slow request."""
 
@@ -42,7 +49,7 @@ class Unreader(SocketUnreader):  # type: ignore[misc]  # gunicorn has no types
     @property
     def has_more(self) -> bool:
         """Return whether a pipelined request is here already."""
-        return self.buf.getbuffer().nbytes > 0
+        return bool(self.buf.getbuffer().nbytes)
 
     def await_request(self) -> bool | None:
         """Return True when a request has begun, False when the client has left, None when nothing came for a moment."""
@@ -73,6 +80,7 @@ class Connection(gthread.TConn):  # type: ignore[misc]  # gunicorn has no types
     """A client's connection."""
 
     parser: Any
+    initialized: bool
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -111,6 +119,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
     """The worker process."""
 
     tpool: Any
+    worker_connections: int
     wsgi: Callable[..., Iterable[bytes]]
     orphaned = False
     draining_since = 0.0
@@ -124,7 +133,11 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
         self.worker_connections = max(self.cfg.threads + 1, min(self.worker_connections, descriptors))
         self.max_keepalived = self.worker_connections - self.cfg.threads
         self.app.balance.report(self.age, 0)
-        self.app.service.start_worker()
+        try:
+            self.app.service.start_worker()
+        except BaseException:
+            time.sleep(limits.RESTART_SECONDS)
+            raise
         try:
             super().run()
         finally:
@@ -224,6 +237,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
         unreader.allow(limits.HEADER_SECONDS_MAX)
         try:
             request = next(conn.parser)
+            _check_coding(request)
         except http_errors.NoMoreData:
             return False
         except http_errors.ParseException as error:

@@ -63,3 +63,4 @@ AUDIT_MEMO_BYTES_MAX = 128  # of one of them: longer tokens are nobody's, and wo
 CACHE_BYTES_MAX = 64 * 1024 * 1024  # of one worker's cache; 50,000 large values or listings would fill the machine
 CACHED_BYTES_MAX = 2 * 1024 * 1024  # of one cached value; larger than any policy
 CACHED_ABSENT_MAX = 4_096  # names known not to exist: random tokens must cost little memory and drive out nothing
+RESTART_SECONDS = 0.5  # a worker that cannot start is tried again no faster

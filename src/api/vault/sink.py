@@ -67,7 +67,7 @@ class Sink:
             return self._record(describe_refused(environ, request_id), error)
         except OSError:  # the body ended early, or its chunks are none
             return self._record(describe_refused(environ, request_id), InvalidRequest("incomplete body"))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the last resort: every request gets an answer
             log_unexpected(error, request_id)
             return Answer(500, INTERNAL_ERROR, JSON, close=True)
         try:
@@ -76,7 +76,7 @@ class Sink:
             if error.__cause__ is not None:
                 log_unexpected(error.__cause__, request_id)
             return encode_error(error)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the last resort: every request gets an answer
             log_unexpected(error, request_id)
             return Answer(500, INTERNAL_ERROR, JSON)
 
@@ -86,7 +86,7 @@ class Sink:
             self._core.refuse(request, error)
         except VaultError as failure:
             return encode_error(failure, close=True)
-        except Exception as unexpected:
+        except Exception as unexpected:  # noqa: BLE001 - as above
             log_unexpected(unexpected, request.id)
             return Answer(500, INTERNAL_ERROR, JSON, close=True)
         return encode_error(error, close=True)
@@ -114,5 +114,3 @@ def list_headers(answer: Answer) -> list[tuple[str, str]]:
     if answer.close:
         headers.append(("Connection", "close"))
     return headers
-
-

@@ -1,5 +1,6 @@
 """`operator`: initialise, unseal, seal, migrate. Shares are asked for or read from standard input: a command line is no place for them."""
 
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,9 @@ def init(key_shares: int, key_threshold: int, only_status: bool, form: str) -> N
     for number, share in enumerate(made["keys_base64"], 1):
         click.echo(f"Unseal Key {number}: {share}")
     click.echo(f"\nInitial Root Token: {made['root_token']}")
-    click.echo(f"\nKeep the shares apart. {key_threshold} of {key_shares} unseal the server after each start; without them its data is lost.")
+    click.echo(
+        f"\nKeep the shares apart. {key_threshold} of {key_shares} unseal the server after each start; without them its data is lost."
+    )
 
 
 @operator.command()
@@ -44,18 +47,14 @@ def init(key_shares: int, key_threshold: int, only_status: bool, form: str) -> N
 def unseal(share: str | None, reset: bool, form: str) -> None:
     """Give one key share; asks for it where none is given, `-` reads it from standard input."""
     client = connect()
-    if reset:
-        found = ask(client.sys.submit_unseal_key, reset=True)
-    else:
-        found = ask(client.sys.submit_unseal_key, key=_read_share(share))
+    found = ask(client.sys.submit_unseal_key, **({"reset": True} if reset else {"key": _read_share(share)}))
     progress = f"{found['progress']}/{found['t']}"
     show(found if form == "json" else {"Sealed": found["sealed"], "Unseal Progress": progress, "Unseal Nonce": found["nonce"]}, form)
 
 
 def _read_share(share: str | None) -> str:
-    stream = click.get_text_stream("stdin")
-    if share == "-" or (share is None and not stream.isatty()):
-        return stream.readline().strip()
+    if share == "-" or (share is None and not sys.stdin.isatty()):
+        return sys.stdin.readline().strip()
     return share or str(click.prompt("Unseal Key (will be hidden)", hide_input=True)).strip()
 
 

@@ -74,6 +74,12 @@ def _check_structure(text: str) -> None:
             raise _Refused("nested too deep")
 
 
+def _check_strings(value: Any) -> None:
+    """Refuse NUL; writing finds lone surrogates by itself."""
+    if _NUL.search(encode(value)):
+        raise _Refused("NUL in a string")
+
+
 def decode(body: bytes) -> Any:
     """Return the value of a JSON text; raises InvalidRequest, which repeats nothing of the text."""
     try:
@@ -82,9 +88,8 @@ def decode(body: bytes) -> Any:
         if openings > limits.JSON_DEPTH_MAX or openings + text.count(",") > limits.JSON_MEMBERS_MAX:
             _check_structure(text)
         value = _decoder.decode(text)
-        # Writing finds lone surrogates by itself.
-        if "\\u" in text and _NUL.search(encode(value)):
-            raise _Refused("NUL in a string")
+        if "\\u" in text:
+            _check_strings(value)
     except _Refused as refusal:
         raise InvalidRequest(f"{_MALFORMED}: {refusal}") from None
     except (ValueError, RecursionError):
