@@ -56,7 +56,12 @@ class Authority:
         """Return the principal of a request that may go on; raises PermissionDenied, the same for every cause."""
         if endpoint.public:
             return self._admit_anyone(request, endpoint, reader)
-        token = self.authenticate(request, reader)
+        try:
+            token = self.authenticate(request, reader)
+        except PermissionDenied:
+            if endpoint.stranger is None:
+                raise
+            raise endpoint.stranger(request) from None
         if token.uses_left is not None:
             key = token.key
             token = self._store.run(lambda transaction: self._tokens.spend_use(transaction, self._require_row(transaction, key)))

@@ -117,11 +117,15 @@ class Core:
         backend = self.mounts.registry.find(mount)
         path = request.path[len(mount.path) :]
         match = backend.find_match(path)
+        if request.operation is Operation.HELP and not path:
+            match = _NOWHERE  # the mount itself: its backend tells of all its paths
         if match is None:
             return self._unrouted(request, UnsupportedPath(), mount)
         endpoint = self.help if request.operation is Operation.HELP else match.path.find_endpoint(request.operation)
         if endpoint is None:
-            return self._unrouted(request, UnsupportedOperation(), mount)
+            # A path that names one thing has no folder to list; one that takes the rest of the path has.
+            nothing_there = request.operation.enumerates and not match.path.is_open
+            return self._unrouted(request, UnsupportedPath() if nothing_there else UnsupportedOperation(), mount)
         return Call(request=request, mount=mount, backend=backend, match=match, endpoint=endpoint, path=path)
 
     def _unrouted(self, request: Request, error: VaultError, mount: Mount | None = None) -> Call:
@@ -183,14 +187,13 @@ class Core:
         return response
 
     def _settle(self, call: Call, response: Response | None, transaction: Transaction) -> Response | None:
-        warnings = () if call.endpoint.free else name_surprises(call.endpoint.args, call.request.data, call.match.captures)
-        if warnings:
-            response = response or Response()
-            response = replace(response, warnings=(*response.warnings, *warnings))
         if response is None:
             return None
+        warnings = () if call.endpoint.free else name_surprises(call.endpoint.args, call.request.data, call.match.captures)
+        if warnings:
+            response = replace(response, warnings=(*response.warnings, *warnings))
         if response.shape is not call.match.path.shape:
             response = replace(response, shape=call.match.path.shape)
-        if call.request.wrap_ttl_seconds and response.wrap_info is None:
+        if call.request.wrap_ttl_seconds and response.wrap_info is None and not call.endpoint.sealed:
             return self.wrapping.wrap(transaction, response, call.request)
         return response

@@ -9,9 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from vault.errors import VaultError
 from vault.logical.args import NoArgs
 from vault.logical.context import Context
 from vault.logical.operation import Operation
+from vault.logical.request import Request
 from vault.logical.response import Response, Shape
 
 Handler = Callable[[Any, Any], Response | None]
@@ -31,6 +33,8 @@ class Endpoint:
     sudo: bool = False  # needs the sudo capability as well
     sealed: bool = False  # answers while sealed or not initialised
     free: bool = False  # takes fields of free choice: no warning about unknown ones
+    # What a caller is told whose token nobody knows; None: permission denied.
+    stranger: Callable[[Request], VaultError] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +52,11 @@ class Path:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_regexes", tuple(_compile(pattern) for pattern in self.patterns))
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether the row takes paths of any depth."""
+        return any(pattern.endswith("*}") for pattern in self.patterns)
 
     def match(self, path: str) -> dict[str, str] | None:
         """Return the captures if this row answers to the path."""
