@@ -133,13 +133,13 @@ NOT_DURABLE = "SET synchronous_commit = off"  # a heartbeat is of no use after a
 
 
 class Boundary(NamedTuple):
-    """A number that every transaction which has none yet will exceed or equal."""
+    """The number of a transaction: it is above all that were given out before."""
 
     boundary: int
 
 
 class Outlived(NamedTuple):
-    """Whether every transaction below a boundary has ended."""
+    """Whether every transaction up to a boundary has ended."""
 
     outlived: bool
 
@@ -161,13 +161,13 @@ REGISTER = Statement(
 )
 
 BOUNDARY = Statement(
-    sql="SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS boundary",
+    sql="SELECT pg_current_xact_id()::text::bigint AS boundary",
     parameters=(),
     row=Boundary,
 )
 
 OUTLIVES = Statement(
-    sql="SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint >= $1::bigint AS outlived",
+    sql="SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint > $1::bigint AS outlived",
     parameters=("bigint",),
     row=Outlived,
 )
