@@ -13,7 +13,7 @@ from vault.errors import InvalidRequest
 from vault.logical import json
 from vault.logical.envelope import build_envelope
 from vault.logical.request import Request
-from vault.logical.response import Response, WrapInfo
+from vault.logical.response import Response, Shape, WrapInfo
 from vault.logical.token import Token
 from vault.modules.auth.tokens import TokenStore
 from vault.mounts import Mounts
@@ -21,7 +21,7 @@ from vault.secret import Secret
 from vault.storage.transaction import Transaction
 
 POLICY = "response-wrapping"
-_INVALID = "wrapping token is not valid or does not exist"
+INVALID = "wrapping token is not valid or does not exist"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ class Wrapping:
 
     def wrap(self, transaction: Transaction, response: Response, request: Request) -> Response:
         """Return the answer that stands for `response`."""
-        body = response.body if response.body is not None else json.encode(build_envelope(response, request.id))
+        body = response.body if response.body is not None else json.encode(build_envelope(_plain(response), request.id))
         wrapped = Wrapped(
             body=body.decode(),
             creation_path=request.path,
@@ -53,7 +53,7 @@ class Wrapping:
             ttl_seconds=request.wrap_ttl_seconds or 0,
             wrapped_accessor=response.auth.accessor if response.auth else "",
         )
-        return Response(wrap_info=self._store(transaction, wrapped), warnings=response.warnings)
+        return Response(wrap_info=self._store(transaction, wrapped))
 
     def _store(self, transaction: Transaction, wrapped: Wrapped) -> WrapInfo:
         now_ns = self._clock.now_ns()
@@ -61,6 +61,7 @@ class Wrapping:
             key="",
             policies=(POLICY,),
             path=wrapped.creation_path,
+            display_name="token",
             creation_time=now_ns // 10**9,
             issued_ns=now_ns,
             creation_ttl_seconds=wrapped.ttl_seconds,
@@ -101,14 +102,14 @@ class Wrapping:
         """Return what waits behind a wrapping token id; raises InvalidRequest, the same for every cause."""
         wrapped = self.find(transaction, self._tokens.find(transaction, secret))
         if wrapped is None:
-            raise InvalidRequest(_INVALID)
+            raise InvalidRequest(INVALID)
         return wrapped
 
     def open(self, transaction: Transaction, token: Token | None) -> Wrapped:
         """Take what waits behind a wrapping token, and the token with it."""
         wrapped = self.find(transaction, token)
         if wrapped is None or token is None or self._tokens.find_row(transaction, token.key) is None:
-            raise InvalidRequest(_INVALID)
+            raise InvalidRequest(INVALID)
         self._tokens.remove(transaction, token, self.cubbyhole_prefix(transaction))
         return wrapped
 
@@ -117,3 +118,8 @@ class Wrapping:
         wrapped = self.open(transaction, token)
         moved = replace(wrapped, creation_time=format_rfc3339_nano(self._clock.now_ns()))
         return Response(wrap_info=self._store(transaction, moved))
+
+
+def _plain(response: Response) -> Response:
+    """Return the answer as it is stored: what is told twice for old clients is told once inside a wrapping."""
+    return replace(response, shape=Shape.ENVELOPE) if response.shape is Shape.DOUBLED else response

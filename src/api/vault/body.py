@@ -46,7 +46,7 @@ def check_patch(environ: Mapping[str, Any]) -> None:
     if not media_type:
         raise InvalidRequest("mime: no media type")
     if media_type != MERGE_PATCH:
-        raise UnsupportedMediaType(f"PATCH requires Content-Type of {MERGE_PATCH}")
+        raise UnsupportedMediaType(f"PATCH requires Content-Type of {MERGE_PATCH}, provided {media_type}")
 
 
 def _media_type(environ: Mapping[str, Any]) -> tuple[str, str]:

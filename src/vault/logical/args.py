@@ -20,6 +20,8 @@ T = TypeVar("T")
 
 _DURATION_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"([0-9]{1,19}(?:\.[0-9]{1,9})?)(ns|us|µs|ms|s|m|h|d)")
+# Clients know the first words.
+_NO_DURATION = "time: invalid duration, expected one like 90s or 1h30m"
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False", ""})
 
@@ -72,6 +74,13 @@ def parse_string(value: Any) -> str:
     raise _refuse("a string")
 
 
+def parse_token(value: Any) -> Secret:
+    """Read a token: nothing but a string is one."""
+    if isinstance(value, str):
+        return Secret(value)
+    raise _refuse("a string")
+
+
 def parse_int(value: Any) -> int:
     """Read a whole number within 64 bits."""
     if isinstance(value, bool):
@@ -79,12 +88,11 @@ def parse_int(value: Any) -> int:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, str):
-        text = value.strip()
-        if text == "":
+        if value == "":
             return 0
-        if not re.fullmatch(r"[+-]?[0-9]{1,19}", text, re.ASCII):
+        if not re.fullmatch(r"[+-]?[0-9]{1,19}", value, re.ASCII):
             raise _refuse("a whole number")
-        value = int(text)
+        value = int(value)
     if not isinstance(value, int) or not -(2**63) <= value < 2**63:
         raise _refuse("a whole number")
     return value
@@ -112,13 +120,14 @@ def parse_bool(value: Any) -> bool:
 
 def parse_duration(value: Any) -> int:
     """Read whole seconds from a number of seconds or Go duration text (`90s`, `1h30m`, `2d`); fractions are cut."""
-    if isinstance(value, str):
-        text = value.strip()
-        if re.fullmatch(r"[+-]?[0-9]*", text, re.ASCII) is None:
-            return _parse_go_duration(text)
-    seconds = parse_int(value)
+    if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]*", value, re.ASCII) is None:
+        return _parse_go_duration(value)
+    try:
+        seconds = parse_int(value)
+    except ValueError:
+        raise ValueError(_NO_DURATION) from None
     if abs(seconds) > limits.DURATION_SECONDS_MAX:
-        raise _refuse("a shorter duration")
+        raise ValueError(_NO_DURATION)
     return seconds
 
 
@@ -128,11 +137,11 @@ def _parse_go_duration(text: str) -> int:
     while position < len(body):
         match = _DURATION.match(body, position)
         if match is None:
-            raise _refuse("a duration like 90s or 1h30m")
+            raise ValueError(_NO_DURATION)
         total += float(match[1]) * _DURATION_UNITS[match[2]]
         position = match.end()
     if position == 0 or total > limits.DURATION_SECONDS_MAX:
-        raise _refuse("a duration like 90s or 1h30m")
+        raise ValueError(_NO_DURATION)
     return sign * int(total)
 
 
@@ -164,7 +173,7 @@ def parse_list(value: Any) -> tuple[str, ...]:
 def parse_int_list(value: Any) -> tuple[int, ...]:
     """Read a list of whole numbers, comma separated text, or one number."""
     if isinstance(value, str):
-        return tuple(parse_int(part) for part in value.split(",") if part.strip())
+        return tuple(parse_int(part.strip()) for part in value.split(",") if part.strip())
     if isinstance(value, list | tuple):
         return tuple(parse_int(part) for part in value)
     return (parse_int(value),)
@@ -208,6 +217,7 @@ def _kind(name: str, schema: Mapping[str, Any], parse: Callable[[Any], T]) -> Ki
 STRING = _kind("string", {"type": "string"}, parse_string)
 NAME = _kind("lowercase string", {"type": "string"}, lambda value: parse_string(value).lower())
 SECRET = _kind("string", {"type": "string", "x-vault-displayAttrs": {"sensitive": True}}, lambda value: Secret(parse_string(value)))
+TOKEN = _kind("string", SECRET.schema, parse_token)
 INT = _kind("int", {"type": "integer"}, parse_int)
 COUNT = _kind("int", {"type": "integer", "minimum": 0}, parse_count)
 BOOL = _kind("bool", {"type": "boolean"}, parse_bool)

@@ -17,7 +17,7 @@ import msgspec
 
 from vault.clock import Clock
 from vault.crypto import random
-from vault.errors import InvalidRequest, PermissionDenied
+from vault.errors import IntegrityError, InvalidRequest, PermissionDenied
 from vault.logical.token import Token, TokenKind
 from vault.secret import Secret
 from vault.storage.transaction import Transaction
@@ -123,7 +123,7 @@ class TokenStore:
             if _encode_batch(sealed) != token_id:  # spare bits of the last character: another spelling of the same token
                 return None
             token = decode_token(self._keys.decrypt(_BATCH_AAD, sealed))
-        except (binascii.Error, ValueError, InvalidRequest, msgspec.MsgspecError):
+        except (binascii.Error, ValueError, IntegrityError, InvalidRequest, msgspec.MsgspecError):
             return None
         if not self._is_live(token):
             return None

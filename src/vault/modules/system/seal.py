@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from vault import limits
 from vault.errors import InvalidRequest
-from vault.logical.args import BOOL, INT, SECRET, STRING, NoArgs, arg
+from vault.logical.args import BOOL, INT, SECRET, STRING, Kind, NoArgs, arg, parse_int
 from vault.logical.backend import Endpoint, Path, path
 from vault.logical.context import SystemContext
 from vault.logical.response import Response, Shape
@@ -49,18 +49,29 @@ class UnsealArgs:
     migrate: bool = arg(BOOL, "Not used with this seal.", default=False)
 
 
+def _parse_code(value: Any) -> int:
+    # A health check reads codes, not texts: what is none is refused without a word, by the handler.
+    try:
+        return parse_int(value or None)
+    except ValueError:
+        return -1
+
+
+CODE: Kind[int] = Kind(INT.name, INT.schema, _parse_code)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthArgs:
     """Which codes to answer with."""
 
     standbyok: bool = arg(BOOL, "A standby is as good as active.", default=False, query=True)
     perfstandbyok: bool = arg(BOOL, "Kept for clients that send it.", default=False, query=True)
-    activecode: int = arg(INT, "Code when active.", default=200, query=True)
-    standbycode: int = arg(INT, "Code when standby.", default=429, query=True)
-    sealedcode: int = arg(INT, "Code when sealed.", default=503, query=True)
-    uninitcode: int = arg(INT, "Code when not initialised.", default=501, query=True)
-    drsecondarycode: int = arg(INT, "Kept for clients that send it.", default=472, query=True)
-    performancestandbycode: int = arg(INT, "Kept for clients that send it.", default=473, query=True)
+    activecode: int = arg(CODE, "Code when active.", default=200, query=True)
+    standbycode: int = arg(CODE, "Code when standby.", default=429, query=True)
+    sealedcode: int = arg(CODE, "Code when sealed.", default=503, query=True)
+    uninitcode: int = arg(CODE, "Code when not initialised.", default=501, query=True)
+    drsecondarycode: int = arg(CODE, "Kept for clients that send it.", default=472, query=True)
+    performancestandbycode: int = arg(CODE, "Kept for clients that send it.", default=473, query=True)
 
 
 class SealPaths:
@@ -170,7 +181,8 @@ class SealPaths:
         """Tell the state as a code; every host of a cluster is active."""
         status = self._seal.status(context.transaction)
         code = args.uninitcode if not status.initialized else args.sealedcode if status.sealed else args.activecode
-        if not limits.STATUS_MIN <= code <= limits.STATUS_MAX:
+        codes = (args.activecode, args.standbycode, args.sealedcode, args.uninitcode)
+        if min(codes) < 0 or not limits.STATUS_MIN <= code <= limits.STATUS_MAX:
             raise InvalidRequest("")
         mode = "unknown" if status.sealed else "disabled"
         data: dict[str, Any] = {

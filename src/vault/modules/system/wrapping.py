@@ -7,26 +7,27 @@ that use is what opens it.
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
-from vault.errors import InvalidRequest, PermissionDenied
-from vault.logical.args import SECRET, arg
+from vault.errors import InvalidRequest, PermissionDenied, VaultError
+from vault.logical import json
+from vault.logical.args import TOKEN, arg
 from vault.logical.backend import Endpoint, Path, path
 from vault.logical.context import SystemContext
+from vault.logical.request import Request
 from vault.logical.response import Response, Shape
 from vault.logical.token import Token
 from vault.modules.auth.tokens import TokenStore
 from vault.secret import Secret
-from vault.wrapping import Wrapped, Wrapping
+from vault.wrapping import INVALID, Wrapped, Wrapping
 
-_NONE = Secret("")
+_EMPTY = "error validating wrapping token: token is empty"
+_EMPTY_IN_BODY = "error validating wrapping token: empty token in request body"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrappingArgs:
     """A wrapping token; the caller's own if none is named."""
 
-    token: Secret = arg(SECRET, "The wrapping token.", default=_NONE)
+    token: Secret | None = arg(TOKEN, "The wrapping token.", default=None)
 
 
 class WrappingPaths:
@@ -46,9 +47,15 @@ class WrappingPaths:
                 read=Endpoint(handler=self.lookup, public=True, args=WrappingArgs),
                 update=Endpoint(handler=self.lookup, public=True, args=WrappingArgs),
             ),
-            path("wrapping/unwrap", help="Open a wrapping token.", update=Endpoint(handler=self.unwrap, args=WrappingArgs)),
             path(
-                "wrapping/rewrap", help="Move a wrapped answer behind a new token.", update=Endpoint(handler=self.rewrap, args=WrappingArgs)
+                "wrapping/unwrap",
+                help="Open a wrapping token.",
+                update=Endpoint(handler=self.unwrap, args=WrappingArgs, stranger=_refuse_stranger),
+            ),
+            path(
+                "wrapping/rewrap",
+                help="Move a wrapped answer behind a new token.",
+                update=Endpoint(handler=self.rewrap, args=WrappingArgs, stranger=_refuse_stranger),
             ),
         )
 
@@ -60,9 +67,10 @@ class WrappingPaths:
 
     def lookup(self, context: SystemContext, args: WrappingArgs) -> Response:
         """Describe a wrapping token; it stays closed."""
+        _check_given(args)
         secret = args.token or context.request.token
         if not secret:
-            raise PermissionDenied
+            raise PermissionDenied(_EMPTY)
         wrapped = self._wrapping.lookup(context.transaction, secret)
         return Response(
             data={
@@ -81,13 +89,26 @@ class WrappingPaths:
         return self._wrapping.rewrap(context.transaction, self._named(context, args))
 
     def _named(self, context: SystemContext, args: WrappingArgs) -> Token | None:
-        if not args.token or args.token == context.request.token:
+        _check_given(args)
+        if args.token is None or args.token == context.request.token:
             return context.token
         return self._tokens.find(context.transaction, args.token)
+
+
+def _check_given(args: WrappingArgs) -> None:
+    if args.token is not None and not args.token:
+        raise PermissionDenied(_EMPTY_IN_BODY)
+
+
+def _refuse_stranger(request: Request) -> VaultError:
+    """Say to a caller without a live token what is wrong with it: it stands for the wrapping token where the body names none."""
+    if request.data.get("token") is not None:
+        return PermissionDenied()
+    return InvalidRequest(INVALID) if request.token else PermissionDenied(_EMPTY)
 
 
 def _replay(wrapped: Wrapped) -> Response | None:
     """Return the stored answer as it was; the audit trail hashes what it carries like any other answer."""
     if not wrapped.body:
         return None
-    return Response(body=wrapped.body.encode(), data=orjson.loads(wrapped.body))
+    return Response(body=wrapped.body.encode(), data=json.decode_own(wrapped.body))

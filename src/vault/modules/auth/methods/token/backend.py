@@ -5,7 +5,7 @@ from typing import Any
 
 from vault.clock import format_rfc3339_nano
 from vault.errors import InvalidRequest, PermissionDenied
-from vault.logical.args import INT, SECRET, STRING, TTL, arg
+from vault.logical.args import INT, STRING, TOKEN, TTL, arg
 from vault.logical.backend import Backend, Endpoint, path
 from vault.logical.context import SystemContext
 from vault.logical.response import Response
@@ -19,7 +19,7 @@ from vault.mounts import Mounts
 from vault.revocation import Revoker
 from vault.secret import Secret
 
-TIDY_STARTED = "Tidy operation successfully started. Any information from the operation will be printed to the server logs."
+TIDY_STARTED = "Tidy operation successfully started. Any information from the operation will be printed to Health Vault's server logs."
 _TIDY_PAGE = 500
 _WAS_NOT_STORED = Secret("")
 
@@ -28,7 +28,7 @@ _WAS_NOT_STORED = Secret("")
 class TokenArgs:
     """A token by its id."""
 
-    token: Secret = arg(SECRET, "The token.", default=_WAS_NOT_STORED, query=True)
+    token: Secret = arg(TOKEN, "The token.", default=_WAS_NOT_STORED, query=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +140,8 @@ class TokenBackend:
         return self._renew(context, self._require_accessor(context, args.accessor), Secret(""), args.increment)
 
     def _renew(self, context: SystemContext, token: Token, secret: Secret, increment: int) -> Response:
+        if token.role and roles.find_role(context, token.role) is None:
+            raise InvalidRequest(f'the role "{token.role}" of this token is gone: it cannot be renewed')
         made_by = self._mounts.table(context.transaction).router.find(token.path) or context.mount
         done = renew(self._tokens, context.transaction, token, increment_seconds=increment, mount=made_by, now=context.now)
         return Response(auth=to_auth(Issued(secret, done.token), has_meta=bool(token.meta)), warnings=done.warnings)

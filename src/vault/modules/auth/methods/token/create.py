@@ -1,11 +1,12 @@
 """Creating tokens: what a caller may ask for, what a role decides, and how long the result lives."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from vault.errors import InvalidRequest
-from vault.logical.args import BOOL, DURATION, INT, LIST, PAIRS, STRING, arg
+from vault.logical.args import BOOL, DURATION, INT, LIST, PAIRS, STRING, Kind, arg, parse_list, parse_string
 from vault.logical.context import SystemContext
 from vault.logical.response import Auth, Response
 from vault.logical.token import Token, TokenKind
@@ -16,12 +17,20 @@ from vault.modules.policy.name import DEFAULT, ROOT, parse_policy_names
 from vault.modules.policy.store import PolicyStore
 
 
+def _parse_policies(value: Any) -> tuple[str, ...]:
+    # Blank names stay until the choice is made: a list of them asks for no policy, which is not the same as asking for nothing.
+    return tuple(parse_string(name) for name in value) if isinstance(value, list) else parse_list(value)
+
+
+POLICIES: Kind[tuple[str, ...]] = Kind(LIST.name, LIST.schema, _parse_policies)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateArgs:
     """What a caller may ask of a new token. Times are seconds."""
 
     id: str = arg(STRING, "Id of the token; needs sudo.", default="")
-    policies: tuple[str, ...] | None = arg(LIST, "Policies; all of the caller's if absent.", default=None)
+    policies: tuple[str, ...] | None = arg(POLICIES, "Policies; all of the caller's if absent.", default=None)
     meta: Any = arg(PAIRS, "String pairs that go into the audit log.", default=None)
     no_parent: bool = arg(BOOL, "Make an orphan; needs sudo.", default=False)
     no_default_policy: bool = arg(BOOL, "Do not add the default policy.", default=False)
@@ -104,8 +113,13 @@ class Create:
             bound_cidrs=role.token_bound_cidrs if role else (),
         )
         issued = self._tokens.create(context.transaction, token, token_id=args.id if kind is TokenKind.SERVICE else "")
-        missing = (f'Policy "{name}" does not exist' for name in names if self._policies.find(context.transaction, name) is None)
-        return Response(auth=to_auth(issued, has_meta=args.meta is not None), warnings=(*grant.warnings, *missing))
+        warnings = (*grant.warnings, *self._name_missing(context, names))
+        return Response(auth=to_auth(issued, has_meta=args.meta is not None), warnings=warnings)
+
+    def _name_missing(self, context: SystemContext, names: tuple[str, ...]) -> Iterator[str]:
+        for name in names:
+            if name != ROOT and self._policies.find(context.transaction, name) is None:
+                yield f'Policy "{name}" does not exist'
 
 
 def to_auth(issued: Issued, *, has_meta: bool = True) -> Auth:

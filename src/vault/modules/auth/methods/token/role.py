@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from vault.errors import InvalidRequest, NotFound
-from vault.logical.args import BOOL, COUNT, LIST, STRING, TTL, arg
+from vault.logical.args import BOOL, INT, LIST, STRING, TTL, arg
 from vault.logical.context import SystemContext
 from vault.logical.response import Response, list_response
 from vault.modules.auth.cidr import parse_cidrs
@@ -86,7 +86,7 @@ class WriteRole(RoleName):
     token_bound_cidrs: tuple[str, ...] | None = arg(LIST, "Addresses from which tokens of this role are accepted.", default=None)
     token_explicit_max_ttl: int | None = arg(TTL, "Longest life, renewals included.", default=None)
     token_no_default_policy: bool | None = arg(BOOL, "Do not add the default policy.", default=None)
-    token_num_uses: int | None = arg(COUNT, "How many requests a token is good for; 0: unlimited.", default=None)
+    token_num_uses: int | None = arg(INT, "How many requests a token is good for; 0: unlimited.", default=None)
     token_period: int | None = arg(TTL, "Make periodic tokens with this period.", default=None)
     token_type: str | None = arg(STRING, "service, batch, default-service or default-batch.", default=None)
     bound_cidrs: tuple[str, ...] | None = arg(LIST, "Older name of token_bound_cidrs.", default=None)
@@ -151,6 +151,8 @@ def _replace(current: Role, given: dict[str, Any], legacy: set[str]) -> Role:
 
 
 def _check(role: Role) -> None:
+    if role.token_num_uses < 0:
+        raise InvalidRequest("'token_num_uses' cannot be negative")
     if role.token_type not in _TYPES:
         raise InvalidRequest(f"invalid 'token_type' value \"{role.token_type}\"")
     if role.token_type == "batch" and not role.orphan:  # noqa: S105 - the name of a kind
