@@ -24,7 +24,7 @@ REFUSED_INITS = [
     ({"secret_shares": 2, "secret_threshold": 1}, "threshold must be greater than one for multiple shares"),
     ({"secret_shares": 256, "secret_threshold": 2}, "shares must be less than 256"),
     ({"secret_shares": 5, "secret_threshold": 3, "recovery_shares": 1, "recovery_threshold": 1}, "not applicable to seal type shamir"),
-    ({"secret_shares": "5", "secret_threshold": 3}, ""),
+    ({"secret_shares": "five", "secret_threshold": 3}, ""),
     ({"secret_shares": 1.5, "secret_threshold": 1}, ""),
     ({"secret_shares": True, "secret_threshold": 1}, ""),
     (["a"], ""),

@@ -122,10 +122,7 @@ def parse_duration(value: Any) -> int:
     """Read whole seconds from a number of seconds or Go duration text (`90s`, `1h30m`, `2d`); fractions are cut."""
     if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]*", value, re.ASCII) is None:
         return _parse_go_duration(value)
-    try:
-        seconds = parse_int(value)
-    except ValueError:
-        raise ValueError(_NO_DURATION) from None
+    seconds = parse_int(value)
     if abs(seconds) > limits.DURATION_SECONDS_MAX:
         raise ValueError(_NO_DURATION)
     return seconds

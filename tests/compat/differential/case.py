@@ -40,13 +40,14 @@ def c(method: str, path: str, body: Any = None, **options: Any) -> Case:
     return Case(method=method, path=path, body=body, **options)
 
 
-STRICTER = "negative, fractional and boolean numbers are refused by us, not converted"
+STRICTER = "negative, fractional, boolean and hexadecimal numbers are refused by us, not converted"
+CANONICAL = "a slash at the end of a path that is not listed: the same path for us, or refused; never another policy decision"
 PAGINATED = "after and limit are honoured by us; the reference ignores them here"
 
 
 def junk(method: str, path: str, body: Any, value: Any, **options: Any) -> Case:
     """Build a row whose body carries a doubtful value; we may refuse it where the reference converts it."""
-    doubtful = isinstance(value, bool | float) or (isinstance(value, int | str) and str(value).startswith("-"))
+    doubtful = isinstance(value, bool | float) or (isinstance(value, int | str) and str(value).startswith(("-", "0x")))
     nested = isinstance(value, list) and any(isinstance(item, bool) or (isinstance(item, int) and item < 1) for item in value)
     if doubtful or nested:
         options |= {"differs": STRICTER, "allowed": (400,)}

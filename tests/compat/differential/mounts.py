@@ -3,6 +3,10 @@
 from tests.compat.differential.case import c, junk
 
 TUNE = "sys/mounts/m1/tune"
+WILDCARD = "characters that are wildcards in policies are no part of a mount's path for us"
+GENERIC = "the name that kv had before it had versions is not known to us"
+# The reference lets a header of its own through to these built-in mounts.
+HEADERS = ("config.passthrough_request_headers", "data.config.passthrough_request_headers")
 DURATION_JUNK = (
     "abc",
     "-5",
@@ -32,8 +36,8 @@ TABLE = (
     c("GET", "sys/mounts/m1/"),
     c("GET", "sys/mounts/nosuch"),
     c("GET", "sys/mounts/cubbyhole"),
-    c("GET", "sys/mounts/sys"),
-    c("GET", "sys/mounts/identity"),
+    c("GET", "sys/mounts/sys", ignore=HEADERS),
+    c("GET", "sys/mounts/identity", ignore=HEADERS),
     c("GET", "sys/mounts/secret"),
     c("PUT", "sys/mounts/m1", {"type": "kv"}),
     c("PUT", "sys/mounts/m1/inner", {"type": "kv"}),
@@ -79,16 +83,16 @@ TABLE = (
     c("PUT", "sys/mounts/b%20ad", {"type": "kv"}),
     c("DELETE", "sys/mounts/b%20ad"),
     c("PUT", "sys/mounts/..", {"type": "kv"}),
-    c("PUT", "sys/mounts/a+b", {"type": "kv"}),
+    c("PUT", "sys/mounts/a+b", {"type": "kv"}, differs=WILDCARD, allowed=(400,)),
     c("DELETE", "sys/mounts/a+b"),
-    c("PUT", "sys/mounts/st*r", {"type": "kv"}),
+    c("PUT", "sys/mounts/st*r", {"type": "kv"}, differs=WILDCARD, allowed=(400,)),
     c("DELETE", "sys/mounts/st*r"),
     c("PUT", "sys/mounts/v2", {"type": "kv-v2"}),
     c("GET", "sys/mounts/v2"),
     c("PUT", "sys/mounts/v1", {"type": "kv-v1"}),
     c("GET", "sys/mounts/v1"),
-    c("PUT", "sys/mounts/gen", {"type": "generic"}),
-    c("GET", "sys/mounts/gen"),
+    c("PUT", "sys/mounts/gen", {"type": "generic"}, differs=GENERIC, allowed=(400,)),
+    c("GET", "sys/mounts/gen", differs=GENERIC, allowed=(400,)),
     c("DELETE", "sys/mounts/gen"),
     c("DELETE", "sys/mounts/nosuch"),
     c("DELETE", "sys/mounts/sys"),
@@ -128,7 +132,7 @@ TABLE = (
     c("DELETE", TUNE),
     c("PUT", "sys/mounts/cubbyhole/tune", {"description": "x"}),
     c("GET", "sys/mounts/cubbyhole/tune"),
-    c("GET", "sys/mounts/sys/tune"),
+    c("GET", "sys/mounts/sys/tune", ignore=("passthrough_request_headers", "data.passthrough_request_headers")),
     c("PUT", "sys/mounts/v2/tune", {"options": {"version": "1"}}),
     # remount
     c("PUT", "sys/remount", {"from": "nosuch", "to": "m9"}),
@@ -180,7 +184,7 @@ TABLE = (
     c("GET", "sys/internal/ui/mounts/v2", token=None),
     c("GET", "sys/internal/ui/mounts/v2", token="nosuch"),
     c("GET", "sys/internal/ui/mounts/auth/token"),
-    c("GET", "sys/internal/ui/mounts/sys"),
+    c("GET", "sys/internal/ui/mounts/sys", ignore=HEADERS),
     c("GET", "sys/internal/ui/mounts/cubbyhole/x"),
     c("PUT", "sys/internal/ui/mounts"),
     c("DELETE", "sys/mounts/v1"),

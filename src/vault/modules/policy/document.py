@@ -109,7 +109,7 @@ def _flatten(body: Body) -> Body:
     items: list[Item] = []
     for item in body.items:
         members = item.value if isinstance(item.value, tuple) else (item.value,)
-        if item.keys == ("path",) and all(isinstance(member, Body) for member in members):
+        if item.keys == ("path",) and members and all(isinstance(member, Body) for member in members):
             items += [replace(inner, keys=("path", *inner.keys)) for member in members for inner in member.items]
         else:
             items.append(item)
