@@ -6,7 +6,7 @@ import pytest
 
 from tests.compat.wire import Wire
 
-ODD = b'{"big":9007199254740993,"bigger":18446744073709551616,"long":0.1234567890123456789,"one":1.0,"thousand":1e3,"zero":-0,"deep":[-0.0]}'
+ODD = b'{"big":9007199254740993,"bigger":18446744073709551616,"long":0.1234567890123456789,"one":1.0,"exp":1e3,"zero":-0,"deep":[-0.0]}'
 HUGE = b'{"huge":1e400}'
 
 

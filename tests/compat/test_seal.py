@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tests.compat.wire import Wire
 
 SHARES, THRESHOLD = 5, 3
 SEALED = {"errors": ["Vault is sealed"]}
+MOUNT_SECONDS_MAX = 10.0
 REFUSED_INITS = [
     ({"secret_shares": 0, "secret_threshold": 0}, "shares must be at least one"),
     ({"secret_shares": -1, "secret_threshold": -1}, "shares must be at least one"),
@@ -155,6 +157,14 @@ def test_hvac_initialises_and_unseals(fresh: Server, shares: int, threshold: int
     assert client.sys.is_sealed() is True
 
 
+def await_mount(root: Wire, mount: str) -> None:
+    """Wait until a new mount serves; the reference prepares a versioned one in the background, and refuses all meanwhile."""
+    deadline = time.monotonic() + MOUNT_SECONDS_MAX
+    while root.get(f"{mount}/config").status == 400:
+        assert time.monotonic() < deadline, "mount did not become ready"
+        time.sleep(0.05)
+
+
 def test_persistent_storage_survives_a_restart(target: str, tmp_path: Path) -> None:
     """A restarted server is initialised, sealed, and has its data after unsealing."""
     storage = persistent_storage(target, tmp_path)
@@ -165,6 +175,7 @@ def test_persistent_storage_survives_a_restart(target: str, tmp_path: Path) -> N
         root = running.anonymous.with_token(made["root_token"])
         mounted = root.post("sys/mounts/kept", {"type": "kv", "options": {"version": "2"}})
         assert mounted.status == 204, mounted.body
+        await_mount(root, "kept")
         written = root.put("kept/data/a", {"data": {"k": "v"}})
         assert written.status == 200, written.body
         child = root.post("auth/token/create", {"policies": ["default"]}).auth["client_token"]

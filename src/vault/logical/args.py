@@ -120,7 +120,7 @@ def parse_bool(value: Any) -> bool:
 
 def parse_duration(value: Any) -> int:
     """Read whole seconds from a number of seconds or Go duration text (`90s`, `1h30m`, `2d`); fractions are cut."""
-    if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]*", value, re.ASCII) is None:
+    if isinstance(value, str) and re.fullmatch(r"(?:[+-]?[0-9]+)?", value, re.ASCII) is None:
         return _parse_go_duration(value)
     seconds = parse_int(value)
     if abs(seconds) > limits.DURATION_SECONDS_MAX:
