@@ -2,6 +2,7 @@
 
 import re
 import sys
+import warnings
 from typing import Any
 
 import click
@@ -36,6 +37,7 @@ def server(*, dev: bool, files: tuple[str, ...], dev_listen_address: str | None,
     """Run the server."""
     # Client commands must not pay for the imports of a server.
     from api.server import serve  # noqa: PLC0415 - see above
+    from api.vault.sink import log_unexpected  # noqa: PLC0415 - see above
 
     if dev and dev_listen_address:
         flags["address"] = dev_listen_address
@@ -43,11 +45,17 @@ def server(*, dev: bool, files: tuple[str, ...], dev_listen_address: str | None,
         settings = load_settings(dev=dev, flags=flags, files=files)
     except WrongSetting as wrong:
         raise click.ClickException(str(wrong)) from None
-    serve(settings)
+    try:
+        serve(settings)
+    except Exception as error:  # noqa: BLE001 - whatever it is, an operator wants a sentence, and its place in the log
+        log_unexpected(error)
+        raise click.ClickException(f"cannot start: {type(error).__name__}: {error}") from None
 
 
 def main() -> None:
     """Run the command line."""
+    # platformdirs says so, where nobody is logged in, when the embedded PostgreSQL is imported.
+    warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
     commands.main(args=normalise(sys.argv[1:]), prog_name="health-vault")
 
 

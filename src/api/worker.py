@@ -6,7 +6,9 @@ connections cost no threads and many busy ones are served in turn. Parsing of HT
 """
 
 import errno
+import functools
 import os
+import selectors
 import socket
 import struct
 import sys
@@ -208,8 +210,22 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
         return True
 
     def finish_request(self, conn: Connection, fs: Any) -> None:
-        """Take a connection back from its thread."""
-        super().finish_request(conn, fs)
+        """Take a connection back from its thread: to the end of the queue, to the poller, or away."""
+        kept = False if fs.cancelled() else fs.result()
+        if not kept:
+            self.nr_conns -= 1
+            conn.close()
+        elif kept is True and conn.parser.unreader.has_more:
+            self.enqueue_req(conn)
+        else:
+            # Also while stopping: `murder_keepalived` ends it, after a moment.
+            conn.sock.setblocking(False)
+            conn.set_timeout()
+            waiting, readable = self.pending_conns, self.on_pending_socket_readable
+            if kept is True:
+                waiting, readable = self.keepalived_conns, self.on_client_socket_readable
+            waiting.append(conn)
+            self.poller.register(conn.sock, selectors.EVENT_READ, functools.partial(readable, conn))
         self.app.balance.report(self.age, self.nr_conns)
 
     def handle(self, conn: Connection) -> Any:
@@ -224,7 +240,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
                 if not begun or not self._handle_next(conn, unreader):
                     return False
                 fresh = False
-                if not unreader.has_more and self.tpool._work_queue.qsize():  # noqa: SLF001 - there is no public way to ask
+                if self.tpool._work_queue.qsize():  # noqa: SLF001 - there is no public way to ask
                     return True
         except (StopIteration, http_errors.NoMoreData, ConnectionError, TimeoutError, BlockingIOError):
             return False

@@ -1,7 +1,13 @@
+import socket
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from pathlib import Path
 
-from tests.http.conftest import THREADS, WORKERS, Running, read_all, read_answer
+import pytest
+
+from tests.http.conftest import THREADS, WORKERS, Running, read_all, read_answer, running
 
 GET = b"GET /v1/read HTTP/1.1\r\nHost: a\r\n\r\n"
 LAST = b"GET /v1/read HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -9,8 +15,6 @@ LAST = b"GET /v1/read HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 
 def test_connection_is_kept(server: Running) -> None:
     """Request after request goes over one connection, idle moments between them or not."""
-    import time
-
     with server.connect() as connection:
         for pause in (0, 0, 0.1, 0, 0.1):
             time.sleep(pause)
@@ -73,12 +77,38 @@ def test_busy_connections_share_the_threads(server: Running) -> None:
         assert sum(pool.map(run, range(clients))) == clients * requests
 
 
+def test_greedy_connection_lets_others_through(tmp_path: Path) -> None:
+    """A client that always has its next request sent already does not keep the only thread."""
+    stop = threading.Event()
+
+    def flood(greedy: socket.socket) -> None:
+        while not stop.is_set():
+            greedy.sendall(GET * 20)
+
+    def drain(greedy: socket.socket) -> None:
+        with suppress(OSError):
+            while greedy.recv(65_536):
+                pass
+
+    with running(tmp_path, workers=1, threads=1) as server, server.connect() as greedy:
+        threads = [threading.Thread(target=work, args=(greedy,)) for work in (flood, drain)]
+        for thread in threads:
+            thread.start()
+        try:
+            assert [server.exchange(LAST).statuses for _ in range(3)] == [[200]] * 3
+        finally:
+            stop.set()
+            threads[0].join()
+            greedy.shutdown(socket.SHUT_RDWR)
+            threads[1].join()
+
+
 def test_connections_are_spread_over_the_workers(server: Running) -> None:
     """No worker idles while another one has all connections of a client."""
     with ExitStack() as stack:
         counts: dict[bytes, int] = {}
-        for _ in range(8 * WORKERS):
-            connection = stack.enter_context(server.connect())
+        connections = [stack.enter_context(server.connect()) for _ in range(8 * WORKERS)]
+        for connection in connections:
             connection.sendall(GET)
             pid = read_answer(connection).split(b'"pid":')[1].split(b",")[0]
             counts[pid] = counts.get(pid, 0) + 1
@@ -92,9 +122,10 @@ def test_large_answer_arrives_whole(server: Running) -> None:
     assert reply.data.count(b"~") == 8_000_000
 
 
-def test_refusal_arrives_while_the_client_still_sends(server: Running) -> None:
-    """A client sees why it was refused although it has not sent everything."""
+@pytest.mark.parametrize("line", [b"POST /v1/a//b HTTP/1.1", b"POST /v1/a HTTP/9.9"])
+def test_refusal_arrives_while_the_client_still_sends(server: Running, line: bytes) -> None:
+    """A client sees why it was refused although not everything that it sent was read."""
     with server.connect() as connection:
-        connection.sendall(b"POST /v1/a//b HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 200_000)
+        connection.sendall(line + b"\r\nHost: a\r\nContent-Length: 8000000\r\n\r\n" + b"x" * 8_000_000)
         reply = read_all(connection)
     assert reply.statuses == [400]

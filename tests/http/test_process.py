@@ -2,6 +2,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from pathlib import Path
 
 from tests.http.conftest import WORKERS, Running, await_true, read_all, read_answer
@@ -55,6 +56,7 @@ def test_idle_connection_is_answered_once_more_while_stopping(own_server: Runnin
         connection.sendall(b"GET /v1/read HTTP/1.1\r\nHost: a\r\n\r\n")
         read_answer(connection)
         own_server.process.terminate()
+        time.sleep(0.2)  # the workers have heard of it by now
         connection.sendall(b"GET /v1/read HTTP/1.1\r\nHost: a\r\n\r\n")
         reply = read_all(connection)
     assert reply.statuses == [200]
