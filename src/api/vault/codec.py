@@ -5,7 +5,7 @@ Strict where two readers could differ (paths, tokens, bodies), and as lenient as
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from api.vault.address import Target, parse_path, parse_query, split_target
@@ -175,6 +175,12 @@ def describe_refused(environ: Mapping[str, Any], request_id: str) -> Request:
 
 
 # --- response -----------------------------------------------------------------------------------------------------------
+
+
+def echo_namespace(environ: Mapping[str, Any], answer: Answer) -> Answer:
+    """Return the answer with the namespace header of the request, as Vault does; nothing but our own words for it is echoed."""
+    name = environ.get("HTTP_X_VAULT_NAMESPACE")
+    return replace(answer, headers=(("X-Vault-Namespace", name),)) if name and name in _ROOT_NAMESPACES else answer
 
 
 def encode_response(request: Request, response: Response | None) -> Answer:

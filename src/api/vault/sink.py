@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from api.vault.codec import JSON, Answer, decode_request, describe_refused, encode_error, encode_response
+from api.vault.codec import JSON, Answer, decode_request, describe_refused, echo_namespace, encode_error, encode_response
 from vault.clock import Clock, SystemClock
 from vault.errors import InvalidRequest, VaultError
 from vault.logical.operation import Operation
@@ -71,7 +71,8 @@ class Sink:
             log_unexpected(error, request_id)
             return Answer(500, INTERNAL_ERROR, JSON, close=True)
         try:
-            return encode_response(request, self._core.handle(request))
+            answer = encode_response(request, self._core.handle(request))
+            return echo_namespace(environ, answer) if "HTTP_X_VAULT_NAMESPACE" in environ else answer
         except VaultError as error:
             if error.__cause__ is not None:
                 log_unexpected(error.__cause__, request_id)

@@ -82,6 +82,13 @@ def test_cause_of_a_refusal_is_logged_by_type() -> None:
     assert "canary" not in repr(logs)
 
 
+@pytest.mark.parametrize(("given", "echoed"), [("root", (("X-Vault-Namespace", "root"),)), ("", ()), ("canary\r\nX: y", ())])
+def test_namespace_is_echoed_only_in_our_own_words(given: str, echoed: tuple[tuple[str, str], ...]) -> None:
+    """A namespace header comes back where it names the root, and never anything else that a client sent."""
+    environ = make("GET", "a", HTTP_X_VAULT_NAMESPACE=given)
+    assert Sink(FakeCore(lambda _: Response(data={}))).answer(environ).headers == echoed
+
+
 def test_body_that_breaks_off_is_refused() -> None:
     """An error while reading the body is the client's."""
 
