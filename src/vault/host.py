@@ -11,11 +11,13 @@ import mmap
 import os
 import struct
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from vault import limits
+from vault.clock import SystemClock
 
 KEY_BYTES = 32
 SHARE_BYTES_MAX = 33
@@ -27,9 +29,12 @@ AUDIT_SLOT_BYTES = 128
 SEAL_LOCK = 0
 GENERATION_LOCK = 1
 AUDIT_LOCK = 2  # and the slots after it
-_LOCKS = AUDIT_LOCK + AUDIT_SLOTS
+QUEUE_LOCK = AUDIT_LOCK + AUDIT_SLOTS  # and the queues after it
+QUEUES = 64
+_LOCKS = QUEUE_LOCK + QUEUES
 
 _SPINS = 10_000  # far longer than any change takes
+_TURN_SECONDS = 0.0005  # between two looks whether it is a process's turn; a commit takes longer
 
 _HEADER = struct.Struct(f"<QB{KEY_BYTES}sB{NONCE_BYTES}sB")  # epoch, open, root key, nonce length, nonce, share count
 _SEQUENCE = 0
@@ -86,6 +91,31 @@ class HostPage:
                 yield
             finally:
                 fcntl.lockf(self._lock_file, fcntl.LOCK_UN, 1, place)
+
+    @contextmanager
+    def queue(self, number: int, seconds: float) -> Iterator[bool]:
+        """Line up with the threads and processes of the host; gives whether it is the caller's turn, or its time is over."""
+        place = QUEUE_LOCK + number % QUEUES
+        deadline = SystemClock.monotonic() + seconds
+        if not self._threads[place].acquire(timeout=seconds):
+            yield False
+            return
+        try:
+            yield self._take_turn(place, deadline)
+        finally:
+            fcntl.lockf(self._lock_file, fcntl.LOCK_UN, 1, place)
+            self._threads[place].release()
+
+    def _take_turn(self, place: int, deadline: float) -> bool:
+        while True:
+            try:
+                fcntl.lockf(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+            except OSError:
+                if SystemClock.monotonic() > deadline:
+                    return False
+                time.sleep(_TURN_SECONDS)
+            else:
+                return True
 
     def audit_area(self, slot: int) -> memoryview:
         """Return the bytes that all processes share about one audit device; change them under its lock only."""
@@ -203,6 +233,10 @@ class Generations:
         counters = self._counters.cast("B")
         moved = int.from_bytes(counters, "little") + _ONE_EACH
         counters[:] = moved.to_bytes(len(counters), "little")
+
+    def queue(self, slot: int, seconds: float) -> AbstractContextManager[bool]:
+        """Line up for a row that many write; gives whether it is the caller's turn, or its time is over."""
+        return self._page.queue(slot, seconds)
 
     # -- doubt --------------------------------------------------------------------------------------------------------
 

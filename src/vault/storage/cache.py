@@ -8,6 +8,7 @@ policy or mount table is valid exactly as long as the entry it came from.
 import threading
 import zlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from vault import limits
@@ -106,6 +107,10 @@ class Cache:
         """Forget everything: no plain text outlives the seal."""
         with self._lock:
             self._items, self._absent, self._bytes = {}, {}, 0
+
+    def queue(self, path: str, seconds: float) -> AbstractContextManager[bool]:
+        """Line up with the other writers of the host for a row that many write."""
+        return self._generations.queue(slot_of(path), seconds)
 
     def distrust(self) -> None:
         """Forget everything on all workers of the host: a commit may become visible later, and then nobody announces it."""

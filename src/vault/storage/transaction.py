@@ -9,9 +9,9 @@ none for reading.
 import hashlib
 import random
 import secrets
-import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -29,7 +29,6 @@ T = TypeVar("T")
 # The only rows that are not encrypted by the barrier: what a sealed server must read. Their contents are sealed by other keys
 # or tell nothing.
 PLAIN = frozenset({"core/seal-config", "core/root-key", "core/keyring", "core/audit-plain"})
-_STRIPES = 64
 _QUEUE_SECONDS = 1.0
 _NOTICE_SLOTS_MAX = 1000  # a notice of PostgreSQL holds 8,000 bytes
 
@@ -166,7 +165,6 @@ class Store:
         self.barrier = barrier
         self.cache = cache
         self._bump = bump
-        self._stripes = [threading.Lock() for _ in range(_STRIPES)]
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -238,33 +236,23 @@ class Store:
         `before_commit` gets the result while the changes are checked and applied but not yet visible; if it raises, nothing
         of the transaction happens. Raises Conflict when other writers came first too often.
         """
-        stripe: threading.Lock | None = None
-        with budget.limited():
-            try:
-                for attempt in range(limits.TRANSACTION_ATTEMPTS_MAX):
-                    transaction = Transaction(self, fresh=attempt > 0)
-                    result = work(transaction)
-                    try:
-                        self._commit(transaction, result, before_commit)
-                    except WriteConflict as conflict:
-                        stripe = stripe or self._queue_up(str(conflict))
-                        time.sleep(random.random() * min(0.0005 * 2**attempt, 0.02))  # noqa: S311 - spreads retries, no secret
-                        if not budget.remaining_seconds():
-                            break
+        with budget.limited(), ExitStack() as queued:
+            for attempt in range(limits.TRANSACTION_ATTEMPTS_MAX):
+                transaction = Transaction(self, fresh=attempt > 0)
+                result = work(transaction)
+                try:
+                    self._commit(transaction, result, before_commit)
+                except WriteConflict as conflict:
+                    if not budget.remaining_seconds():
+                        break
+                    # Writers of the host take turns at a contended row; that spares retries and decides nothing.
+                    if attempt == 0:
+                        queued.enter_context(self.cache.queue(str(conflict), _QUEUE_SECONDS))
                     else:
-                        return result
-                raise Conflict
-            finally:
-                if stripe is not None:
-                    stripe.release()
-
-    def _queue_up(self, path: str) -> "threading.Lock | None":
-        """Let the threads of this process write a contended row one after the other; other processes are kept apart by chance.
-
-        It spares retries and decides nothing: a thread that has waited long goes on without.
-        """
-        stripe = self._stripes[hash(path) % _STRIPES]
-        return stripe if stripe.acquire(timeout=_QUEUE_SECONDS) else None
+                        time.sleep(random.random() * min(0.0005 * 2**attempt, 0.02))  # noqa: S311 - spreads retries, no secret
+                else:
+                    return result
+            raise Conflict
 
     def _commit(self, transaction: Transaction, result: T, before_commit: Callable[[T], Any] | None) -> None:
         if not transaction.has_changes:
