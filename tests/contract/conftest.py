@@ -1,6 +1,8 @@
 """Every implementation of the physical storage, each over a place of its own."""
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,15 +16,17 @@ CLEARING = 2**62  # the version of the transaction that empties the storage; no 
 
 
 @pytest.fixture(scope="session")
-def dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def dsn() -> Iterator[str]:
     """Run a real PostgreSQL with the schema in it."""
-    embedded = Embedded(tmp_path_factory.mktemp("contract"), throw_away=True)
-    try:
-        found = embedded.start()
-        migration.migrate(found)
-        yield found
-    finally:
-        embedded.stop()
+    # Not below pytest's own folder: each run of pytest closes that to the user of the database.
+    with tempfile.TemporaryDirectory(prefix="health-vault-contract-") as folder:
+        embedded = Embedded(Path(folder) / "data", throw_away=True)
+        try:
+            found = embedded.start()
+            migration.migrate(found)
+            yield found
+        finally:
+            embedded.stop()
 
 
 @pytest.fixture(params=["memory", "postgres"])
