@@ -7,13 +7,13 @@ between its write and its note of it leaves nothing wrong behind.
 
 import hashlib
 import os
+import re
 import struct
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
 from threading import Lock
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import orjson
 
@@ -21,46 +21,64 @@ from vault.errors import AuditFailed
 
 GENESIS = "0" * 64
 HASH_FIELD = b',"hash":"'
-_HEAD = struct.Struct("<Q32sQQ16s")  # number, hash, size, inode, log id
+
+# What became of the last write. The byte of the state is set before a write begins, and again after the head was noted.
+NOTHING = 0  # no head is noted
+WHOLE = 1  # the head is the last record
+TORN = 2  # a write began: its writer was killed, or it failed
+STUCK = 3  # nothing was written because nobody reads
+NOTING = 4  # what was written is being noted: the head may be half old and half new
+
+# What some reader takes for the end of a line or a command, though JSON does not: C1 controls, line and paragraph separators, and
+# what turns the direction of writing.
+_MISREAD = re.compile("[\x80-\x9f\u2028-\u202e\u2066-\u2069]")
+
+_HEAD = struct.Struct("<Q32s16sQQQ")  # number, hash, log id, size, device, inode
+_STATE = _HEAD.size
+_BEGINNING = b'{"time":"'  # of every record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
-    """The last record of a chain and where its file stood after it."""
+class Position(NamedTuple):
+    """Where a sink stands; a stream stays at the beginning."""
+
+    size: int = 0
+    device: int = 0
+    inode: int = 0
+
+
+class Head(NamedTuple):
+    """The last record of a chain and where its sink stood after it. A tuple: two are made for every record."""
 
     number: int
     hash: str
-    size: int
-    inode: int
     log: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Position:
-    """Where a sink stands."""
-
-    size: int
-    inode: int
+    position: Position
+    state: int = WHOLE
 
 
 class Sink(Protocol):
     """What a chain writes to."""
 
-    def open(self) -> Position:
+    def open(self, known: Head | None) -> Position:
         """Make the sink ready for a write and return where it stands; raises OSError."""
 
-    def recover(self) -> tuple[Head | None, int]:
-        """Return the head that the sink's content tells (None: no record) and how many torn bytes were cut off."""
+    def recover(self, known: Head | None) -> tuple[Head | None, int]:
+        """Return the head that the sink's content tells (None: no record) and how many torn bytes were cut off.
 
-    def write(self, data: bytes, position: Position) -> None:
-        """Write all or nothing; raises OSError."""
+        Raises OSError where records are lost that this host knows to have written.
+        """
+
+    def write(self, data: bytes, position: Position) -> Position:
+        """Write all or nothing and return where the sink stands then; raises OSError, TimeoutError where nothing was written."""
 
 
-@dataclass(slots=True)
 class _Ticket:
-    body: bytes
-    done: bool = False
-    failure: OSError | None = None
+    __slots__ = ("body", "done", "failure")
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+        self.done = False
+        self.failure: OSError | None = None
 
 
 class Chain:
@@ -79,7 +97,9 @@ class Chain:
 
         The thread that gets to write takes along what the others have queued.
         """
-        ticket = _Ticket(body)
+        if not body.startswith(_BEGINNING) or b"\n" in body:
+            raise AuditFailed
+        ticket = _Ticket(body if body.isascii() else _escape(body))
         self._queue.append(ticket)
         with self._writing:
             if not ticket.done:
@@ -89,23 +109,26 @@ class Chain:
 
     def _write_queued(self) -> None:
         batch = [self._queue.popleft() for _ in range(len(self._queue))]
-        failure: OSError | None = None
+        # Until it is written it has failed, so that an exception of any kind leaves no ticket of another thread behind as good.
+        failure: OSError | None = OSError("the writer was interrupted")
         try:
             with self._lock():
                 self._write([ticket.body for ticket in batch])
+            failure = None
         except OSError as error:
             failure = error
-        except (ValueError, KeyError) as error:  # what is there is no chain: nothing may be added to it
-            failure = OSError(f"audit log is damaged: {type(error).__name__}")
-        for ticket in batch:
-            ticket.failure = failure
-            ticket.done = True
+        except (ValueError, KeyError, TypeError, OverflowError) as error:  # what is there is no chain: nothing may be added to it
+            failure = OSError(f"audit log is damaged: {error}")
+        finally:
+            for ticket in batch:
+                ticket.failure = failure
+                ticket.done = True
 
     def _write(self, bodies: list[bytes]) -> None:
-        position = self._sink.open()
         head = self._read_head()
-        if head is None or head.size != position.size or head.inode != position.inode:
-            head, position, bodies = self._resume(head, position, bodies)
+        position = self._sink.open(head)
+        if head is None or head.state != WHOLE or head.position != position:
+            head, bodies = self._resume(head, bodies)
         number, last = head.number, head.hash
         lines = []
         for body in bodies:
@@ -113,42 +136,44 @@ class Chain:
             line = b'%b,"log":"%b","seq":%d,"prev":"%b"' % (body, head.log.encode(), number, last.encode())
             last = hashlib.sha256(line).hexdigest()
             lines.append(b'%b%b%b"}\n' % (line, HASH_FIELD, last.encode()))
-        data = b"".join(lines)
-        self._sink.write(data, position)
-        self._write_head(replace(head, number=number, hash=last, size=position.size + len(data)))
+        self._area[_STATE] = TORN
+        try:
+            position = self._sink.write(b"".join(lines), head.position)
+        except TimeoutError:
+            self._area[_STATE] = STUCK
+            raise
+        self._area[_STATE] = NOTING
+        self._note(Head(number, last, head.log, position))
+        self._area[_STATE] = WHOLE
 
-    def _resume(self, known: Head | None, position: Position, bodies: list[bytes]) -> tuple[Head, Position, list[bytes]]:
+    def _resume(self, known: Head | None, bodies: list[bytes]) -> tuple[Head, list[bytes]]:
         """Find the head again: after a start, after another process was killed, after the file was moved away."""
-        found, cut = self._sink.recover()
-        if known is not None:
-            _refuse_other_content(known, found, position)
+        found, cut = self._sink.recover(known)
         if found is None:
             # A new file continues the chain that this host was writing; without one, a chain begins.
             number, last, log = (known.number, known.hash, known.log) if known else (0, GENESIS, os.urandom(16).hex())
-            position = self._sink.open()
-            found = Head(number=number, hash=last, size=position.size, inode=position.inode, log=log)
+            found = Head(number, last, log, self._sink.open(known))
+        if known is not None:
+            self._area[_STATE] = NOTING
+        self._note(found)
         if cut:
             record = orjson.dumps({"time": self._now(), "type": "recovery", "cut_bytes": cut})[:-1]
             bodies = [record, *bodies]
-        return found, Position(size=found.size, inode=found.inode), bodies
+        return found, bodies
 
     def _read_head(self) -> Head | None:
-        number, digest, size, inode, log = _HEAD.unpack_from(self._area)
-        if not any(log):
+        state = self._area[_STATE]
+        if state == NOTHING:
             return None
-        return Head(number=number, hash=digest.hex(), size=size, inode=inode, log=log.hex())
+        number, digest, log, size, device, inode = _HEAD.unpack_from(self._area)
+        return Head(number, digest.hex(), log.hex(), Position(size, device, inode), state)
 
-    def _write_head(self, head: Head) -> None:
-        _HEAD.pack_into(self._area, 0, head.number, bytes.fromhex(head.hash), head.size, head.inode, bytes.fromhex(head.log))
+    def _note(self, head: Head) -> None:
+        _HEAD.pack_into(self._area, 0, head.number, bytes.fromhex(head.hash), bytes.fromhex(head.log), *head.position)
 
 
-def _refuse_other_content(known: Head, found: Head | None, position: Position) -> None:
-    """Refuse a file that lost records which this host knows to have written, or that holds another log."""
-    if found is None:
-        if known.inode == position.inode and known.size:
-            raise OSError("the audit log was emptied in place")
-    elif found.log != known.log or found.number < known.number:
-        raise OSError("the audit log was replaced or cut")
+def _escape(body: bytes) -> bytes:
+    return _MISREAD.sub(lambda found: f"\\u{ord(found[0]):04x}", body.decode()).encode()
 
 
 def parse_line(line: bytes) -> tuple[bytes, dict[str, object]]:
@@ -157,6 +182,21 @@ def parse_line(line: bytes) -> tuple[bytes, dict[str, object]]:
     if not separator or not rest.endswith(b'"}') or len(rest) != 66:
         raise ValueError("no hash at the end")
     record = orjson.loads(line)
-    if not isinstance(record, dict) or not isinstance(record.get("seq"), int) or record.get("hash") != rest[:64].decode("ascii", "replace"):
+    if not isinstance(record, dict) or type(record.get("seq")) is not int or record.get("hash") != rest[:64].decode("ascii", "replace"):
         raise ValueError("no record")
     return hashed, record
+
+
+def parse_head(line: bytes, position: Position) -> Head:
+    """Return what a line says as the last of a log; raises ValueError if it is no record, or not as it was written."""
+    hashed, record = parse_line(line)
+    digest, log, number = record["hash"], record.get("log"), record["seq"]
+    if hashlib.sha256(hashed).hexdigest() != digest or not isinstance(log, str) or len(log) != 32 or not isinstance(number, int):
+        raise ValueError("the last record was changed after it was written")
+    return Head(number, str(digest), log, position)
+
+
+def follows(line: bytes, known: Head) -> bool:
+    """Return whether a record was written right after a head."""
+    hashed, _, _ = line.rpartition(HASH_FIELD)
+    return hashed.endswith(b',"log":"%b","seq":%d,"prev":"%b"' % (known.log.encode(), known.number + 1, known.hash.encode()))

@@ -1,5 +1,6 @@
 """An audit device: where records go and how their values are hashed."""
 
+import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -9,10 +10,12 @@ from typing import Any
 from vault.audit.chain import Chain, Sink
 from vault.audit.devices.file import FileSink
 from vault.audit.devices.stdout import StreamSink
-from vault.audit.record import Hasher
+from vault.audit.hasher import Hasher
 from vault.errors import InvalidRequest
+from vault.logical.args import parse_bool
 
 _EXECUTABLE = 0o111
+_OWNER = 0o600
 _MODE_MAX = 0o777
 _STDOUT = 1
 
@@ -34,8 +37,11 @@ class DeviceConfig:
         return (self.options or {}).get(name, default)
 
     def flag(self, name: str, *, default: bool = False) -> bool:
-        """Return an option that is true or false."""
-        return self.option(name, "true" if default else "false").lower() in {"true", "1", "t"}
+        """Return an option that is true or false; raises InvalidRequest."""
+        try:
+            return parse_bool(self.option(name, "true" if default else "false"))
+        except ValueError:  # taken for false, a misspelt `hmac_accessor` would disclose accessors
+            raise InvalidRequest(f"{name} must be true or false") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,8 @@ def make_device(config: DeviceConfig, salt: bytes, host: Host) -> Device:
     make_sink = _SINKS.get(config.kind)
     if make_sink is None:
         raise InvalidRequest(f'unknown backend type: "{config.kind}"')
+    if config.option("format", "json") != "json" or config.option("prefix"):
+        raise InvalidRequest("audit records are JSON, without a prefix")
     chain = Chain(make_sink(config), host.area(config.slot), lambda: host.lock(config.slot), host.now)
     return Device(config, make_hasher(config, salt), chain)
 
@@ -94,14 +102,19 @@ def _make_file(config: DeviceConfig) -> Sink:
     path = file_path(config)
     if not path:
         raise InvalidRequest("file_path is required")
-    text = config.option("mode", "0600")
-    try:
-        mode = int(text, 8)
-    except ValueError:
-        raise InvalidRequest("mode must be octal") from None
-    if mode & _EXECUTABLE or not 0 < mode <= _MODE_MAX:
-        raise InvalidRequest("mode must not make the audit log executable")
+    mode = _parse_mode(config.option("mode", "0600"))
     return _make_stdout(config) if path in {"stdout", "/dev/stdout"} else FileSink(Path(path), mode)
+
+
+def _parse_mode(text: str) -> int:
+    if not re.fullmatch("[0-7]{1,4}", text, re.ASCII):
+        raise InvalidRequest("mode must be octal")
+    mode = int(text, 8) or _OWNER  # Vault's 0000: leave the mode of the file alone, which we do in any case
+    if mode & _EXECUTABLE or mode > _MODE_MAX:
+        raise InvalidRequest("mode must not make the audit log executable")
+    if mode & _OWNER != _OWNER:
+        raise InvalidRequest("mode must let the owner read and write the audit log")
+    return mode
 
 
 def _make_stdout(_: DeviceConfig) -> Sink:

@@ -5,11 +5,13 @@ A record counts when at least one device has accepted it. If devices exist and n
 
 from collections.abc import Callable
 from types import TracebackType
+from typing import Self
 
 import structlog
 
 from vault.audit.device import Device
-from vault.audit.record import Hasher, describe_request, describe_response, encode_members, encode_text
+from vault.audit.hasher import Hasher
+from vault.audit.record import encode, encode_response, encode_subject
 from vault.authority import Principal
 from vault.errors import AuditFailed, VaultError
 from vault.logical.mount import Mount
@@ -18,7 +20,7 @@ from vault.logical.response import Response
 
 _log = structlog.get_logger(__name__)
 
-Encode = Callable[[Hasher], bytes]
+Members = Callable[[Hasher], bytes]
 
 
 class Broker:
@@ -32,21 +34,23 @@ class Broker:
         """Return the trail of a request, to be used in a with statement."""
         return Trail(self, request)
 
-    def record(self, kind: str, encode: Encode, error: str = "") -> None:
+    def record(self, kind: str, members: Members, error: str = "") -> None:
         """Give a record to all devices; raises AuditFailed if there are devices and none accepts it.
 
-        `encode` returns the members of the record but for time, type and error, as JSON text without braces.
+        `members` returns the members of the record but for time, type and error, as JSON text without braces.
         """
         devices = self.devices
         head = f'{{"time":"{self._now()}","type":"{kind}",'.encode()
-        tail = b',"error":' + encode_text(error) if error else b""
+        tail = b',"error":' + encode(error) if error else b""
         accepted = not devices
         for device in devices:
             try:
-                device.chain.append(head + encode(device.hasher) + tail)
+                device.chain.append(b"".join((head, members(device.hasher), tail)))
                 accepted = True
-            except AuditFailed as failure:
-                _log.error("audit device refused a record", device=device.config.path, cause=str(failure.__cause__))
+            except Exception as failure:  # noqa: BLE001 - whatever keeps a record from its device is a device that did not accept it
+                cause = failure.__cause__ or failure
+                text = str(cause) if isinstance(cause, OSError) else type(cause).__name__
+                _log.error("audit device refused a record", device=device.config.path, cause=text)
         if not accepted:
             raise AuditFailed
 
@@ -54,7 +58,7 @@ class Broker:
 class Trail:
     """The records of one request."""
 
-    __slots__ = ("_admitted", "_broker", "_mount", "_principal", "_request", "_subjects", "closed")
+    __slots__ = ("_admitted", "_allowed", "_amended", "_broker", "_mount", "_principal", "_request", "_subjects", "closed")
 
     def __init__(self, broker: Broker, request: Request) -> None:
         self._broker = broker
@@ -62,40 +66,52 @@ class Trail:
         self._principal: Principal | None = None
         self._mount: Mount | None = None
         self._admitted = False
+        self._allowed = False
+        self._amended = False
         self._subjects: dict[Hasher, bytes] = {}
         self.closed = False
 
-    def __enter__(self) -> "Trail":
+    def __enter__(self) -> Self:
         return self
+
+    def recognise(self, principal: Principal | None, mount: Mount) -> None:
+        """Note who asks for what, before it is decided: the record of a refusal then says who was refused."""
+        self._principal, self._mount = principal, mount
 
     def admit(self, principal: Principal, mount: Mount) -> None:
         """Record the request, before any work for it; raises AuditFailed."""
-        self._principal, self._mount = principal, mount
-        self._subjects.clear()
+        self._principal, self._mount, self._allowed = principal, mount, True
         self._record_request("")
 
     def close(self, response: Response | None) -> None:
         """Record the response, before it leaves; raises AuditFailed."""
         self._record_response(response, "")
 
-    def amend(self, error: Exception) -> None:
-        """Record that what the response record says did not come about, or not for certain."""
-        self._broker.record("outcome", self._encode_subject, str(error))
+    def amend(self, error: BaseException) -> None:
+        """Record that what the response record says did not come about, or not for certain; raises AuditFailed."""
+        self._amended = True
+        self._broker.record("outcome", self._encode_subject, _public_text(error))
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         del kind, trace
-        if error is None or self.closed or (isinstance(error, AuditFailed) and not self._admitted):
-            return
-        text = str(error) if isinstance(error, VaultError) else "internal error"
-        if not self._admitted:
-            self._record_request(text)
-        self._record_response(None, text)
+        if error is None:
+            if not self.closed:  # an answer that nobody put on record does not leave
+                raise AuditFailed
+        elif self.closed:
+            if not self._amended:
+                self.amend(error)
+        elif self._admitted or not isinstance(error, AuditFailed):
+            text = _public_text(error)
+            if not self._admitted:
+                self._record_request(text)
+            self._record_response(None, text)
 
     def _encode_subject(self, hasher: Hasher) -> bytes:
         """Return who asked for what; encoded once, though both records of the request carry it."""
         found = self._subjects.get(hasher)
         if found is None:
-            found = self._subjects[hasher] = encode_members(describe_request(self._request, self._principal, self._mount, hasher))
+            found = encode_subject(self._request, self._principal, self._mount, hasher, allowed=self._allowed)
+            self._subjects[hasher] = found
         return found
 
     def _record_request(self, error: str) -> None:
@@ -103,9 +119,14 @@ class Trail:
         self._admitted = True
 
     def _record_response(self, response: Response | None, error: str) -> None:
-        def encode(hasher: Hasher) -> bytes:
-            described = describe_response(response, self._mount, hasher)
-            return self._encode_subject(hasher) + b"," + encode_members({"response": described})
+        operation = self._request.operation
 
-        self._broker.record("response", encode, error)
+        def members(hasher: Hasher) -> bytes:
+            return b"%b,%b" % (self._encode_subject(hasher), encode_response(response, operation, self._mount, hasher))
+
+        self._broker.record("response", members, error)
         self.closed = True
+
+
+def _public_text(error: BaseException) -> str:
+    return str(error) if isinstance(error, VaultError) else "internal error"

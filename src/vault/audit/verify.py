@@ -1,4 +1,7 @@
-"""Checks audit logs offline: every record whole, unchanged, in its place. Works on raw bytes, in constant memory."""
+"""Checks audit logs offline: every record whole, unchanged, in its place. Works on raw bytes, one line at a time.
+
+Whoever can write to the files and rewrites the chain to its end is found only by a record that was noted elsewhere (`expected_head`).
+"""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -14,7 +17,7 @@ LINE_BYTES_MAX = 512 * 1024 * 1024  # beyond any record: a body of 32 MiB, every
 class Finding:
     """The first thing that is wrong."""
 
-    kind: str  # empty, malformed, edited, missing, repeated, reordered, spliced, cut
+    kind: str  # unreadable, empty, malformed, edited, missing, repeated, reordered, spliced, cut
     file: str
     line: int
     number: int  # of the record that is wrong, or that should be there
@@ -48,67 +51,67 @@ class _Broken(Exception):
 class _State:
     number: int
     hash: str
+    expected_head: tuple[int, str] | None
     log: str = ""
     records: int = 0
     first: int = 0
+    file: str = ""
+    line: int = 0
 
 
 def verify(files: Sequence[Path], *, start: int = 1, previous: str = GENESIS, expected_head: tuple[int, str] | None = None) -> Report:
     """Check files in order as one log; a rotated log is given oldest file first.
 
-    `start` and `previous` tell where the first file takes up the chain; `expected_head` (number, hash) finds a cut tail.
+    `start` and `previous` tell where the first file takes up the chain. `expected_head` (number, hash) is a record that must be
+    there, noted earlier: it finds a tail that was cut off, and a log that was written anew. The log may go on after it.
     """
-    state = _State(start - 1, previous)
-    place: tuple[str, int] = ("", 0)
+    state = _State(start - 1, previous, expected_head)
+    finding = None
     try:
-        for name, line_number, line in _lines(files):
-            place = (name, line_number)
+        for line in _lines(files, state):
             _check(state, line)
-        if state.records == 0:
-            raise _Broken("empty", start, "there is no record")
-        if expected_head is not None and (state.number, state.hash) != expected_head:
-            raise _Broken("cut", state.number + 1, f"the log should go on to record {expected_head[0]}")
-    except (_Broken, OSError) as broken:
-        kind, number = (broken.kind, broken.number) if isinstance(broken, _Broken) else ("malformed", state.number + 1)
-        return _report(state, Finding(kind=kind, file=place[0], line=place[1], number=number, message=str(broken)))
-    return _report(state, None)
-
-
-def _report(state: _State, finding: Finding | None) -> Report:
+        _check_end(state)
+    except _Broken as broken:
+        finding = Finding(kind=broken.kind, file=state.file, line=state.line, number=broken.number, message=str(broken))
     return Report(records=state.records, first=state.first, last=state.number, head=state.hash, finding=finding)
 
 
-def _lines(files: Sequence[Path]) -> Iterator[tuple[str, int, bytes]]:
+def _lines(files: Sequence[Path], state: _State) -> Iterator[bytes]:
     for file in files:
-        with file.open("rb") as source:
-            number = 0
-            while line := source.readline(LINE_BYTES_MAX):
-                number += 1
-                yield file.name, number, line
+        state.file, state.line = str(file), 0
+        try:
+            with file.open("rb") as source:
+                while line := source.readline(LINE_BYTES_MAX):
+                    state.line += 1
+                    yield line
+        except (OSError, ValueError) as cause:
+            raise _Broken("unreadable", state.number + 1, f"the file cannot be read: {cause}") from cause
+        if state.line == 0:
+            raise _Broken("empty", state.number + 1, "there is no record in the file")
 
 
 def _check(state: _State, line: bytes) -> None:
     expected = state.number + 1
+    if not line.endswith(b"\n"):
+        raise _Broken("malformed", expected, f"record {expected} is not whole")
     try:
-        if not line.endswith(b"\n"):
-            raise ValueError("the line is not complete")
         hashed, record = parse_line(line[:-1])
     except (ValueError, RecursionError) as cause:
-        raise _Broken("malformed", expected, f"record {expected} is not a record: {cause}") from cause
-    number, claimed = int(str(record["seq"])), str(record["hash"])
+        raise _Broken("malformed", expected, f"what stands where record {expected} should is not a record: {cause}") from cause
+    claimed = str(record["hash"])
     if hashlib.sha256(hashed).hexdigest() != claimed:
-        raise _Broken("edited", number, f"record {number} was changed after it was written")
+        raise _Broken("edited", expected, f"record {expected} was changed after it was written")
+    number = int(str(record["seq"]))
     _check_place(state, number, expected, record)
-    state.number, state.hash = number, claimed
+    state.number, state.hash, state.log = number, claimed, str(record.get("log"))
     state.records += 1
     state.first = state.first or number
 
 
 def _check_place(state: _State, number: int, expected: int, record: dict[str, object]) -> None:
-    log = str(record.get("log", ""))
-    if state.log and log != state.log:
+    if state.records and record.get("log") != state.log:
         raise _Broken("spliced", number, f"record {number} belongs to another log")
-    if number == state.number and state.records:
+    if number == state.number and record.get("hash") == state.hash:
         raise _Broken("repeated", number, f"record {number} stands here twice")
     if number < expected:
         raise _Broken("reordered", number, f"record {number} stands where record {expected} should")
@@ -116,4 +119,14 @@ def _check_place(state: _State, number: int, expected: int, record: dict[str, ob
         raise _Broken("missing", expected, f"record {expected} is missing, record {number} stands in its place")
     if record.get("prev") != state.hash:
         raise _Broken("spliced", number, f"record {number} does not follow the record before it")
-    state.log = log
+    noted = state.expected_head
+    if noted is not None and number == noted[0] and record["hash"] != noted[1]:
+        raise _Broken("spliced", number, f"record {number} is not the one that was noted: the log was written anew")
+
+
+def _check_end(state: _State) -> None:
+    if state.records == 0:
+        raise _Broken("empty", state.number + 1, "there is no record")
+    noted = state.expected_head
+    if noted is not None and not state.first <= noted[0] <= state.number:
+        raise _Broken("cut", state.number + 1, f"the log should hold record {noted[0]}")

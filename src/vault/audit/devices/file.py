@@ -1,15 +1,19 @@
-"""A device that appends to a file. Surprise: it looks at the path before every write, so a file that was removed, renamed or replaced
-is noticed by the next request and not when the disk is read out."""
+"""A device that appends to a file.
+
+Surprise: it looks at the path before every write, so a file that was removed, renamed or replaced is noticed by the next request
+and not when the log is wanted. A file that was moved away is a rotation, and the chain goes on in a new file. One that was removed
+is a loss: nothing is accepted until somebody creates the file anew.
+"""
 
 import os
 import stat
 from contextlib import suppress
 from pathlib import Path
 
-from vault.audit.chain import Head, Position, parse_line
+from vault.audit.chain import WHOLE, Head, Position
+from vault.audit.devices import tail
 
-_TAIL_BYTES = 1024 * 1024
-_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_FLAGS = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 class FileSink:
@@ -19,28 +23,74 @@ class FileSink:
         self._path = path
         self._mode = mode
         self._file = -1
-        self._inode = 0
+        self._identity = (0, 0)  # device and inode of the open file
+        self._moved: tuple[Head, int] | None = None  # how the file ended that was moved away before its last record was noted
 
-    def open(self) -> Position:
-        """Return size and inode of the file at the path; raises OSError for anything but a regular file."""
+    def open(self, known: Head | None) -> Position:
+        """Return where the file at the path stands; raises OSError for anything but a regular file that may be written."""
+        self._moved = None
         try:
-            found = os.stat(self._path, follow_symlinks=False)
+            found = self._look(known)
+        except FileNotFoundError:  # renamed between two looks at it: look once more
+            found = self._look(known)
+        return tail.read_position(found)
+
+    def _look(self, known: Head | None) -> os.stat_result:
+        try:
+            found = os.lstat(self._path)
         except FileNotFoundError:
-            found = None
-        if found is None or found.st_ino != self._inode or self._file < 0:
-            found = self._reopen()
+            return self._create(known)
         if not stat.S_ISREG(found.st_mode):
             raise OSError("not a regular file")
         if not found.st_mode & stat.S_IWUSR:
-            raise PermissionError("the file is not writable")
-        return Position(size=found.st_size, inode=found.st_ino)
+            raise PermissionError("the file is not writable")  # root could write all the same, but was told not to
+        if self._file < 0 or (found.st_dev, found.st_ino) != self._identity:
+            return self._take(os.open(self._path, _FLAGS), known)
+        return found
 
-    def _reopen(self) -> os.stat_result:
+    def _create(self, known: Head | None) -> os.stat_result:
+        if known is None:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        elif not self._was_moved(known.position):
+            raise FileNotFoundError("the audit log was removed: create an empty file in its place to go on")
+        file = os.open(self._path, _FLAGS | os.O_CREAT, self._mode)
+        os.fchmod(file, self._mode)  # the mode that was asked for, whatever the umask
+        return self._take(file, known)
+
+    def _was_moved(self, position: Position) -> bool:
+        """Return whether the file that was written to last still has a name; a worker that never opened it looks for it."""
+        if self._file >= 0:
+            return os.fstat(self._file).st_nlink > 0
+        return self._find_moved(position) is not None
+
+    def _find_moved(self, position: Position) -> Path | None:
+        with os.scandir(self._path.parent) as entries:
+            return next((Path(entry.path) for entry in entries if entry.inode() == position.inode), None)
+
+    def _finish(self, known: Head) -> None:
+        """Look for the end of the file that was moved away, where its last writer was killed before it noted its record."""
+        if self._file >= 0 and self._identity == known.position[1:]:
+            self._recover_moved(self._file, known)
+        elif (moved := self._find_moved(known.position)) is not None:
+            with suppress(OSError), moved.open("rb+") as before:
+                self._recover_moved(before.fileno(), known)
+
+    def _recover_moved(self, file: int, known: Head) -> None:
+        with suppress(OSError, ValueError):  # it was refused, and therefore moved away: what it lacks, the verifier will tell
+            head, cut = tail.recover(file, known)
+            self._moved = None if head is None else (head, cut)
+
+    def _take(self, file: int, known: Head | None) -> os.stat_result:
+        """Use a file from now on. The one before it is closed last: its inode number cannot have been given to the new one."""
+        found = os.fstat(file)
+        if not stat.S_ISREG(found.st_mode):
+            os.close(file)
+            raise OSError("not a regular file")
+        if known is not None and known.state != WHOLE and known.position[1:] != (found.st_dev, found.st_ino):
+            self._finish(known)
         self.close()
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._file = os.open(self._path, _FLAGS, self._mode)
-        found = os.fstat(self._file)
-        self._inode = found.st_ino
+        self._file = file
+        self._identity = (found.st_dev, found.st_ino)
         return found
 
     def close(self) -> None:
@@ -49,40 +99,24 @@ class FileSink:
             os.close(self._file)
             self._file = -1
 
-    def write(self, data: bytes, position: Position) -> None:
+    def write(self, data: bytes, position: Position) -> Position:
         """Write all of it, or cut the file back to where it stood."""
         written = 0
         try:
             while written < len(data):
-                written += os.write(self._file, data[written:])
+                written += os.write(self._file, data[written:] if written else data)
         except OSError:
             with suppress(OSError):
                 os.ftruncate(self._file, position.size)
             raise
+        return Position(position.size + written, position.device, position.inode)
 
-    def recover(self) -> tuple[Head | None, int]:
+    def recover(self, known: Head | None) -> tuple[Head | None, int]:
         """Return the last record of the file; cut off what was not written whole, and so never accepted."""
-        found = os.fstat(self._file)
-        if found.st_size == 0:
-            return None, 0
-        end, line = self._last_line(found.st_size)
-        cut = found.st_size - end
-        if cut:
-            os.ftruncate(self._file, end)
-        if not line:
-            return None, cut
-        _, record = parse_line(line)
-        head = Head(number=int(str(record["seq"])), hash=str(record["hash"]), size=end, inode=found.st_ino, log=str(record["log"]))
-        return head, cut
-
-    def _last_line(self, size: int) -> tuple[int, bytes]:
-        """Return where the last whole line ends, and the line."""
-        span = _TAIL_BYTES
-        while True:
-            start = max(0, size - span)
-            tail = os.pread(self._file, size - start, start)
-            end = tail.rfind(b"\n")
-            begin = tail.rfind(b"\n", 0, end) if end > 0 else -1
-            if start == 0 or begin >= 0:
-                return start + end + 1, tail[begin + 1 : end] if end >= 0 else b""
-            span *= 4
+        if self._moved is None:
+            return tail.recover(self._file, known)
+        before, cut_before = self._moved
+        head, cut = tail.recover(self._file, before)
+        if head is None:
+            head = before._replace(position=tail.read_position(os.fstat(self._file)))
+        return head, cut_before + cut
