@@ -172,7 +172,7 @@ class Core:
 
         def work(transaction: Transaction) -> Response | None:
             context = self._context(call, principal, transaction)
-            response = self._settle(call, call.endpoint.handler(context, args), transaction)
+            response = self._settle(call, principal, call.endpoint.handler(context, args), transaction)
             effects[:] = context.after_commit
             return response
 
@@ -186,7 +186,7 @@ class Core:
             raise
         return response
 
-    def _settle(self, call: Call, response: Response | None, transaction: Transaction) -> Response | None:
+    def _settle(self, call: Call, principal: Principal, response: Response | None, transaction: Transaction) -> Response | None:
         if response is None:
             return None
         warnings = () if call.endpoint.free else name_surprises(call.endpoint.args, call.request.data, call.match.captures)
@@ -194,6 +194,8 @@ class Core:
             response = replace(response, warnings=(*response.warnings, *warnings))
         if response.shape is not call.match.path.shape:
             response = replace(response, shape=call.match.path.shape)
-        if call.request.wrap_ttl_seconds and response.wrap_info is None and not call.endpoint.sealed:
-            return self.wrapping.wrap(transaction, response, call.request)
-        return response
+        if not call.request.wrap_ttl_seconds or response.wrap_info is not None:
+            return response
+        # Who has no token leaves none behind: only a login is wrapped for a stranger.
+        known = principal.token is not None or response.auth is not None
+        return self.wrapping.wrap(transaction, response, call.request) if known else response

@@ -208,6 +208,12 @@ def test_lifetime_over_the_maximum_is_capped_with_a_warning(root: Wire) -> None:
     assert "exceeded the effective max_ttl" in answer.json["warnings"][0]
 
 
+@pytest.mark.parametrize(("names", "given"), [([""], []), ([" "], []), (["", "x"], ["x"])])
+def test_blank_policy_names_do_not_mean_the_policies_of_the_parent(root: Wire, names: list[str], given: list[str]) -> None:
+    """A list of blanks asks for no policy: root's child is not root."""
+    assert root.post("auth/token/create", {"policies": names}).auth["policies"] == ["default", *given]
+
+
 def test_chosen_id_works_once(root: Wire, server: Server, name: str) -> None:
     """Root may choose an id; a second token with it is refused. The reference warns that it hashes such ids weakly; ours does not."""
     body = {"policies": ["default"], "id": f"chosen-{name}"}

@@ -58,6 +58,13 @@ def test_answers_without_body_and_status_pages_are_not_wrapped(root: Wire, anony
         assert root.get(f"{kv1}/a", X_Vault_Wrap_TTL=header).data == {"k": "v"}
 
 
+@pytest.mark.usefixtures("ours_only")
+@pytest.mark.parametrize("path", ["sys/internal/ui/mounts", "sys/internal/specs/openapi", "sys/health"])
+def test_strangers_leave_no_wrapping_behind(anonymous: Wire, path: str) -> None:
+    """A public answer that was asked for without a token stays as it is: nobody fills the storage without one."""
+    assert not anonymous.get(path, X_Vault_Wrap_TTL="60").json.get("wrap_info")
+
+
 def test_unwrap_by_body_gives_the_original_answer_once(root: Wire, wrapped: dict[str, Any]) -> None:
     """The second unwrap and any lookup after it are refused."""
     first = root.post("sys/wrapping/unwrap", {"token": wrapped["token"]})
