@@ -6,7 +6,6 @@ that row, so a leader that was paused and has been replaced cannot write any mor
 
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -15,7 +14,7 @@ import structlog
 
 from vault.clock import Clock
 from vault.crypto import random
-from vault.errors import VaultError
+from vault.errors import Sealed, StorageUnavailable, VaultError
 from vault.leases import PREFIX
 from vault.mounts import Mounts
 from vault.revocation import Revoker
@@ -141,21 +140,27 @@ class ExpiryWorker:
 
     def work(self) -> None:
         """Do what is due now."""
-        while due := self._list_due():
-            for lease_id in due:
-                with suppress(VaultError):  # noted on the lease by the revoker; the next ones are due too
-                    self._revoker.revoke_lease(lease_id)
+        stuck: set[str] = set()  # those that stay due are left to the next round, and are not in the way of others
+        while due := self._list_due(stuck):
+            stuck.update(lease_id for lease_id in due if not self._revoke(lease_id))
             if self._stop.is_set() or not self._leadership.acquire():
                 return
-            if len(due) < BATCH:
-                break
         for chore in (self.finish_unmounts, *self._chores):
             chore()
 
-    def _list_due(self) -> tuple[str, ...]:
-        paths = self._store.list_expired(self._clock.now(), BATCH)
-        due = [path.removeprefix(PREFIX) for path in paths if path.startswith(PREFIX)]
-        return tuple(due)
+    def _list_due(self, stuck: set[str]) -> tuple[str, ...]:
+        paths = self._store.list_expired(self._clock.now(), BATCH + len(stuck))
+        due = (path.removeprefix(PREFIX) for path in paths if path.startswith(PREFIX))
+        return tuple(lease_id for lease_id in due if lease_id not in stuck)
+
+    def _revoke(self, lease_id: str) -> bool:
+        try:
+            return self._revoker.revoke_due(lease_id)
+        except (LeadershipLost, Sealed, StorageUnavailable):
+            raise  # so it is for all of them
+        except Exception as error:  # noqa: BLE001 - noted on the lease by the revoker; one bad lease must not keep the others alive
+            _log.error("a lease could not be revoked", cause=type(error).__name__)
+            return False
 
     def finish_unmounts(self) -> None:
         """Empty and forget the mounts that somebody closed and did not finish removing."""

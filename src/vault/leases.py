@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from vault import limits
 from vault.errors import InvalidRequest
 from vault.logical.token import Token
 from vault.storage.transaction import Transaction
@@ -75,7 +76,7 @@ class LeaseStore:
 
     def find(self, transaction: Transaction, lease_id: str) -> LeaseRecord | None:
         """Return the lease with this id."""
-        if not lease_id or lease_id.endswith("/") or "//" in lease_id:
+        if not lease_id or lease_id.endswith("/") or "//" in lease_id or len(lease_id) > limits.PATH_BYTES_MAX:
             return None
         entry = transaction.get(PREFIX + lease_id)
         return None if entry is None else entry.decode(decode_lease)

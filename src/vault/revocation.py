@@ -10,6 +10,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from vault.clock import Clock
+from vault.errors import Conflict, OutcomeUnknown, Sealed, StorageUnavailable
 from vault.leases import LeaseStore
 from vault.logical.mount import Mount
 from vault.modules.auth.tokens import TokenStore, walk_tree
@@ -26,6 +27,7 @@ class Runner(Protocol):
         """Run one transaction, again on conflict."""
 
 
+_PASSING = (Sealed, StorageUnavailable, OutcomeUnknown, Conflict)  # no fault of the lease
 BATCH = 500  # rows per transaction: short locks, and far below the statement timeout
 
 
@@ -50,23 +52,32 @@ class Revoker:
         self._cubbyhole_prefix = cubbyhole_prefix
 
     def revoke_tree(self, key: str) -> None:
-        """Revoke a token and everything below it. Returns when no worker accepts any of them."""
-        self._store.run(lambda transaction: self._tokens.mark_revoked(transaction, key))
+        """Revoke a token and everything below it. Returns when no worker accepts any of them.
+
+        A token that was marked to spare its children leaves them behind as orphans, whoever comes to finish it.
+        """
+        token = self._store.run(lambda transaction: self._tokens.mark_revoked(transaction, key))
+        if token is not None and token.spares_children:
+            for page in self._iterate_children(key):
+                self._store.run(partial(self._orphan, key, page))
         for doomed in walk_tree(self._mark_children, key):
             self._store.run(partial(self._remove, doomed))
 
-    def revoke_orphaning(self, key: str) -> None:
-        """Revoke one token; its children become orphans."""
-        self._store.run(lambda transaction: self._tokens.mark_revoked(transaction, key))
-        while children := self._store.run(lambda transaction: self._tokens.list_children(transaction, key, BATCH)):
-            self._store.run(partial(self._orphan, key, children))
-        self._store.run(partial(self._remove, key))
+    def _iterate_children(self, key: str) -> Iterator[tuple[str, ...]]:
+        after = ""
+        while page := self._store.run(partial(self._list_children, key, after)):
+            yield page
+            after = page[-1]
+
+    def _list_children(self, key: str, after: str, transaction: Transaction) -> tuple[str, ...]:
+        return self._tokens.list_children(transaction, key, after, BATCH)
 
     def _mark_children(self, key: str) -> tuple[str, ...]:
-        children = self._store.run(lambda transaction: self._tokens.list_children(transaction, key))
-        for start in range(0, len(children), BATCH):
-            self._store.run(partial(self._mark, children[start : start + BATCH]))
-        return children
+        children: list[str] = []
+        for page in self._iterate_children(key):
+            self._store.run(partial(self._mark, page))
+            children += page
+        return tuple(children)
 
     def _mark(self, children: tuple[str, ...], transaction: Transaction) -> None:
         for child in children:
@@ -95,14 +106,39 @@ class Revoker:
             if not force:
                 self._note_failure(lease_id, failure)
                 raise
-        # The token removes its own lease; a lease without its token would stay otherwise.
-        self._store.run(lambda transaction: self._leases.delete(transaction, lease_id))
+        self._store.run(partial(self._forget_lease, lease_id, record.accessor))
+
+    def _forget_lease(self, lease_id: str, accessor: str, transaction: Transaction) -> None:
+        # The token has removed its own lease; a lease without its token is still there. One that bears the id by now but is of
+        # another token (a custom id that was given anew) stays.
+        record = self._leases.find(transaction, lease_id)
+        if record is not None and record.accessor == accessor:
+            self._leases.delete(transaction, lease_id)
+
+    def revoke_due(self, lease_id: str) -> bool:
+        """Revoke a lease that was found due, unless it was renewed since. Returns whether it was revoked."""
+        if not self._store.run(partial(self._is_due, lease_id)):
+            return False
+        self.revoke_lease(lease_id)
+        return True
+
+    def _is_due(self, lease_id: str, transaction: Transaction) -> bool:
+        record = self._leases.find(transaction, lease_id)
+        if record is None:
+            return False
+        if record.expires_at > self._clock.now():
+            self._leases.put(transaction, lease_id, record)  # the record decides; its index told something else
+            return False
+        return True
 
     def _note_failure(self, lease_id: str, failure: Exception) -> None:
+        if isinstance(failure, _PASSING):
+            return
+
         def note(transaction: Transaction) -> None:
             record = self._leases.find(transaction, lease_id)
             if record is not None:
-                delay = min(2**record.attempts, 64)  # the next try, further off each time
+                delay = 2 ** min(record.attempts, 6)  # the next try, further off each time
                 self._leases.put(
                     transaction,
                     lease_id,

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
 from vault import limits
@@ -18,7 +19,9 @@ from vault.secret import Secret
 
 T = TypeVar("T")
 
-_DURATION_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_NANOSECONDS = 10**9
+_DURATION_UNITS = {"ns": 1, "us": 1000, "µs": 1000, "ms": 10**6, "s": _NANOSECONDS, "m": 60 * _NANOSECONDS, "h": 3600 * _NANOSECONDS}
+_DURATION_UNITS["d"] = 24 * _DURATION_UNITS["h"]
 _DURATION = re.compile(r"([0-9]{1,19}(?:\.[0-9]{1,9})?)(ns|us|µs|ms|s|m|h|d)")
 # Clients know the first words.
 _NO_DURATION = "time: invalid duration, expected one like 90s or 1h30m"
@@ -130,16 +133,17 @@ def parse_duration(value: Any) -> int:
 
 def _parse_go_duration(text: str) -> int:
     sign, body = (-1, text[1:]) if text[:1] == "-" else (1, text.removeprefix("+"))
-    total, position = 0.0, 0
+    total, position = Decimal(0), 0  # not a float: 4.35m are 261 seconds
     while position < len(body):
         match = _DURATION.match(body, position)
         if match is None:
             raise ValueError(_NO_DURATION)
-        total += float(match[1]) * _DURATION_UNITS[match[2]]
+        total += Decimal(match[1]) * _DURATION_UNITS[match[2]]
         position = match.end()
-    if position == 0 or total > limits.DURATION_SECONDS_MAX:
+    seconds = int(total) // _NANOSECONDS
+    if position == 0 or seconds > limits.DURATION_SECONDS_MAX:
         raise ValueError(_NO_DURATION)
-    return sign * int(total)
+    return sign * seconds
 
 
 def format_duration(seconds: int) -> str:
@@ -315,9 +319,16 @@ def parse_args(schema: type, fields: Mapping[str, Any], captures: Mapping[str, s
     return schema(**values)
 
 
+@functools.cache
+def _wire_names(schema: type) -> frozenset[str]:
+    return frozenset(item.wire for item in list_args(schema))
+
+
 def name_surprises(schema: type, fields: Mapping[str, Any], captures: Mapping[str, str]) -> tuple[str, ...]:
     """Return Vault's warnings about fields that no one reads and fields that the path overrides."""
-    known = {item.wire for item in list_args(schema)}
+    if not fields:
+        return ()
+    known = _wire_names(schema)
     ignored = sorted(name for name in fields if name not in known)
     replaced = sorted(name for name in fields if name in captures)
     warnings = []

@@ -38,7 +38,8 @@ class Token:
     uses_left: int | None = None  # None: unlimited; 0: spent
     bound_cidrs: tuple[str, ...] = ()
     cubbyhole: str = ""  # folder of this token in the cubbyhole
-    revoked: bool = False  # revocation of its tree has begun
+    revoked: bool = False  # revocation has begun
+    spares_children: bool = False  # that revocation makes orphans of the children
 
     @property
     def is_root(self) -> bool:

@@ -28,4 +28,5 @@ def is_bound_to(cidrs: tuple[str, ...], address: str) -> bool:
         source = ipaddress.ip_address(address)
     except ValueError:
         return False
+    source = getattr(source, "ipv4_mapped", None) or source  # an IPv4 client of a socket that listens on both
     return any(source in ipaddress.ip_network(cidr, strict=False) for cidr in cidrs)

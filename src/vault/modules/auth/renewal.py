@@ -26,6 +26,11 @@ def renew(tokens: TokenStore, transaction: Transaction, token: Token, *, increme
     """
     if token.kind is TokenKind.BATCH:
         raise InvalidRequest("batch tokens cannot be renewed")
+    # As stored now: what the caller holds may be older than a revocation, another renewal or a use.
+    current = tokens.find_key(transaction, token.key)
+    if current is None:
+        raise InvalidRequest("token not found")
+    token = current
     if not token.renewable or token.expires_at is None:
         raise InvalidRequest("lease is not renewable")
     grant = grant_ttl(
@@ -37,6 +42,14 @@ def renew(tokens: TokenStore, transaction: Transaction, token: Token, *, increme
     )
     if grant.ttl_seconds <= 0:
         raise InvalidRequest("past the max TTL, cannot renew")
-    renewed = replace(token, expires_at=now + grant.ttl_seconds, ttl_seconds=grant.ttl_seconds, last_renewal=int(now))
+    expires_at = min(now + grant.ttl_seconds, *_bounds(token, mount))
+    renewed = replace(token, expires_at=expires_at, ttl_seconds=grant.ttl_seconds, last_renewal=int(now))
     tokens.update(transaction, renewed)
     return Renewed(token=renewed, ttl_seconds=grant.ttl_seconds, warnings=grant.warnings)
+
+
+def _bounds(token: Token, mount: Mount) -> tuple[float, ...]:
+    """Return the exact ends of the token's life; the whole seconds of a grant may reach a fraction beyond them."""
+    explicit = token.explicit_max_ttl_seconds
+    longest = (*((explicit,) if explicit else ()), *(() if token.period_seconds else (mount.max_lease_seconds,)))
+    return tuple(token.issued_ns / 1e9 + seconds for seconds in longest) or (float("inf"),)

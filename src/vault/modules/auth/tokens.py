@@ -15,6 +15,7 @@ from typing import Protocol
 
 import msgspec
 
+from vault import limits
 from vault.clock import Clock
 from vault.crypto import random
 from vault.errors import IntegrityError, InvalidRequest, PermissionDenied
@@ -31,6 +32,7 @@ _ID = "sys/token/id/"
 _ACCESSOR = "sys/token/accessor/"
 _PARENT = "sys/token/parent/"
 _BATCH_AAD = "sys/token/batch"
+_CUBBYHOLE_ROWS = 100  # deleted one by one
 
 
 class Keys(Protocol):
@@ -79,7 +81,7 @@ class TokenStore:
 
     def hash_id(self, token_id: str) -> str:
         """Return the key of a token id."""
-        return hmac.digest(self._keys.token_key(), token_id.encode("utf-8", "replace"), hashlib.sha256).hex()
+        return hmac.digest(self._keys.token_key(), token_id.encode("utf-8", "surrogatepass"), hashlib.sha256).hex()
 
     # -- finding ------------------------------------------------------------------------------------------------------
 
@@ -102,7 +104,7 @@ class TokenStore:
 
     def find_accessor(self, transaction: Transaction, accessor: str) -> Token | None:
         """Return the live token with this accessor."""
-        if not accessor or "/" in accessor:
+        if not accessor or "/" in accessor or len(accessor) > limits.PATH_BYTES_MAX:
             return None
         entry = transaction.get(_ACCESSOR + accessor)
         return None if entry is None else self.find_key(transaction, entry.value.decode())
@@ -173,25 +175,34 @@ class TokenStore:
         if current is None or current.uses_left is None:
             raise PermissionDenied
         spent = replace(current, uses_left=current.uses_left - 1)
-        # The lease falls due at once when the last use goes, so that a killed worker leaves nothing behind.
-        self._save(transaction, replace(spent, expires_at=self._clock.now()) if spent.uses_left == 0 else spent)
+        # When the last use goes, the lease falls due once this last request cannot be at work any more: a killed worker leaves
+        # nothing behind, and what the request came for is not taken from under it.
+        due = self._clock.now() + limits.SPENT_GRACE_SECONDS
+        self._save(transaction, replace(spent, expires_at=due) if spent.uses_left == 0 else spent)
         return spent
+
+    def bind(self, transaction: Transaction, token: Token) -> None:
+        """Let a transaction commit only while the token is as it is now; raises PermissionDenied if it was revoked meanwhile."""
+        row = self.find_row(transaction, token.key)
+        if row is None or row.revoked:
+            raise PermissionDenied
+        transaction.guard(_ID + token.key)
 
     # -- revoking -----------------------------------------------------------------------------------------------------
 
-    def mark_revoked(self, transaction: Transaction, key: str) -> Token | None:
+    def mark_revoked(self, transaction: Transaction, key: str, *, spares_children: bool = False) -> Token | None:
         """Refuse a token from this commit on. Returns the marked token, None if there is none."""
         token = self.find_row(transaction, key)
         if token is None:
             return None
         if not token.revoked:
-            token = replace(token, revoked=True, expires_at=self._clock.now())
+            token = replace(token, revoked=True, spares_children=spares_children, expires_at=self._clock.now())
             self._save(transaction, token)
         return token
 
-    def list_children(self, transaction: Transaction, key: str, limit: int | None = None) -> tuple[str, ...]:
-        """Return keys of the children of a token."""
-        return transaction.list_children(f"{_PARENT}{key}/", "", limit)
+    def list_children(self, transaction: Transaction, key: str, after: str, limit: int) -> tuple[str, ...]:
+        """Return keys of the children of a token, never from a cache: a child that was committed a moment ago must not be missed."""
+        return transaction.list_subtree(f"{_PARENT}{key}/", after, limit)
 
     def orphan_child(self, transaction: Transaction, parent: str, key: str) -> None:
         """Cut a child from its parent."""
@@ -202,7 +213,12 @@ class TokenStore:
 
     def remove(self, transaction: Transaction, token: Token, cubbyhole_prefix: str) -> None:
         """Delete all rows of a token that has no children any more."""
-        transaction.delete_prefix(f"{cubbyhole_prefix}{token.cubbyhole}/")
+        folder = f"{cubbyhole_prefix}{token.cubbyhole}/"
+        names = transaction.list_subtree(folder, "", _CUBBYHOLE_ROWS)
+        if len(names) == _CUBBYHOLE_ROWS:
+            transaction.delete_prefix(folder)  # the exception: other hosts can only be told to read everything anew
+        for name in names:
+            transaction.delete(folder + name)
         if token.parent:
             transaction.delete(f"{_PARENT}{token.parent}/{token.key}")
         transaction.delete(_ACCESSOR + token.accessor)

@@ -174,8 +174,8 @@ class TokenBackend:
             raise InvalidRequest("root or sudo privileges required to revoke and orphan")
         token = self._by_id(context, args.token, InvalidRequest("token to revoke not found"))
         _refuse_batch(token)
-        self._tokens.mark_revoked(context.transaction, token.key)
-        context.after_commit.append(lambda: self._revoker.revoke_orphaning(token.key))
+        self._tokens.mark_revoked(context.transaction, token.key, spares_children=True)
+        context.after_commit.append(lambda: self._revoker.revoke_tree(token.key))
 
     def _revoke(self, context: SystemContext, token: Token | None) -> None:
         if token is None:

@@ -10,7 +10,7 @@ from vault.logical.args import BOOL, DURATION, INT, LIST, PAIRS, STRING, Kind, a
 from vault.logical.context import SystemContext
 from vault.logical.response import Auth, Response
 from vault.logical.token import Token, TokenKind
-from vault.modules.auth.methods.token.role import Role, find_role
+from vault.modules.auth.methods.token.role import Role, find_role, with_default
 from vault.modules.auth.tokens import Issued, TokenStore
 from vault.modules.auth.ttl import Grant, grant_ttl
 from vault.modules.policy.name import DEFAULT, ROOT, parse_policy_names
@@ -72,24 +72,22 @@ class Create:
         role = find_role(context, args.role_name)
         if role is None:
             raise InvalidRequest(f"unknown role {args.role_name}")
-        return self._create(context, args, role, orphan=role.orphan or args.no_parent)
+        return self._create(context, args, role, orphan=role.orphan)
 
     def _create(self, context: SystemContext, args: CreateArgs, role: Role | None, *, orphan: bool) -> Response:
-        caller = context.token
-        if caller is None or caller.kind is TokenKind.BATCH:
-            raise InvalidRequest("batch tokens cannot create more tokens")
-        if caller.uses_left is not None:
-            raise InvalidRequest("restricted use token cannot generate child tokens")
+        caller = _require_parent(context.token)
         sudo = context.acl.is_sudo(context.request.path, context.now)
         kind = _choose_kind(args, role)
         _check_numbers(args)
-        _check_sudo(args, sudo=sudo, under_role=role is not None, orphan_path=context.path == "create-orphan")
+        _check_sudo(args, sudo=sudo, under_role=role is not None)
         _check_id(args.id)
         _check_alias(args, under_role=role is not None)
         names = _choose_policies(args, role, caller, sudo=sudo)
         if kind is TokenKind.BATCH:
-            _check_batch(args, names)
-        grant = _choose_ttl(context, args, role, caller, names)
+            _check_batch(args, role, names)
+        period = _least(args.period, role.token_period if role else 0) if kind is TokenKind.SERVICE else 0
+        explicit_max = _least(args.explicit_max_ttl, role.token_explicit_max_ttl if role else 0)
+        grant = _choose_ttl(context, args, caller, names, period_seconds=period, explicit_max_seconds=explicit_max)
         expires = grant.ttl_seconds > 0
         token = Token(
             key="",
@@ -105,12 +103,12 @@ class Create:
             issued_ns=context.now_ns,
             creation_ttl_seconds=grant.ttl_seconds,
             ttl_seconds=grant.ttl_seconds,
-            explicit_max_ttl_seconds=_least(args.explicit_max_ttl, role.token_explicit_max_ttl if role else 0),
-            period_seconds=_least(args.period, role.token_period if role else 0) if kind is TokenKind.SERVICE else 0,
+            explicit_max_ttl_seconds=explicit_max,
+            period_seconds=period,
             expires_at=context.now + grant.ttl_seconds if expires else None,
             renewable=expires and args.renewable and (role is None or role.renewable) and kind is TokenKind.SERVICE,
             uses_left=_least(args.num_uses, role.token_num_uses if role else 0) or None,
-            bound_cidrs=role.token_bound_cidrs if role else (),
+            bound_cidrs=(role.token_bound_cidrs if role else ()) or caller.bound_cidrs,
         )
         issued = self._tokens.create(context.transaction, token, token_id=args.id if kind is TokenKind.SERVICE else "")
         warnings = (*grant.warnings, *self._name_missing(context, names))
@@ -120,6 +118,14 @@ class Create:
         for name in names:
             if name != ROOT and self._policies.find(context.transaction, name) is None:
                 yield f'Policy "{name}" does not exist'
+
+
+def _require_parent(caller: Token | None) -> Token:
+    if caller is None or caller.kind is TokenKind.BATCH:
+        raise InvalidRequest("batch tokens cannot create more tokens")
+    if caller.uses_left is not None:
+        raise InvalidRequest("restricted use token cannot generate child tokens")
+    return caller
 
 
 def to_auth(issued: Issued, *, has_meta: bool = True) -> Auth:
@@ -163,11 +169,11 @@ def _check_numbers(args: CreateArgs) -> None:
         raise InvalidRequest("number of uses cannot be negative")
 
 
-def _check_sudo(args: CreateArgs, *, sudo: bool, under_role: bool, orphan_path: bool) -> None:
+def _check_sudo(args: CreateArgs, *, sudo: bool, under_role: bool) -> None:
     needs_sudo = (
         (args.id, "specify token id"),
-        (args.no_parent and not under_role and not orphan_path, "create orphan token"),
-        (args.period and not under_role, "create periodic token"),
+        (args.no_parent and not under_role, "create orphan token"),  # under a role it is the role that decides
+        (args.period, "create periodic token"),
     )
     for asked, what in needs_sudo:
         if asked and not sudo:
@@ -191,50 +197,48 @@ def _check_alias(args: CreateArgs, *, under_role: bool) -> None:
         raise InvalidRequest(where)
 
 
-def _check_batch(args: CreateArgs, names: tuple[str, ...]) -> None:
+def _check_batch(args: CreateArgs, role: Role | None, names: tuple[str, ...]) -> None:
     if ROOT in names:
         raise InvalidRequest("batch tokens cannot be root tokens")
     for name in ("period", "num_uses", "explicit_max_ttl"):
-        if getattr(args, name):
+        # Nobody can count the uses of a token that is not stored: better no token than one without the role's limit.
+        if getattr(args, name) or (name == "num_uses" and role is not None and role.token_num_uses):
             raise InvalidRequest(f'batch tokens cannot have "{name}" set')
 
 
 def _choose_policies(args: CreateArgs, role: Role | None, caller: Token, *, sudo: bool) -> tuple[str, ...]:
-    # A child never gains the default policy if its parent lacks it.
-    may_default = not args.no_default_policy and (sudo or DEFAULT in caller.policies or role is not None)
-    if role is not None and role.token_no_default_policy:
-        may_default = False
-    if args.policies is not None and args.policies != ():
-        names = parse_policy_names(args.policies)
-    elif role is not None:
-        names = role.allowed_policies or (() if role.allowed_policies_glob else caller.policies)
-        names = tuple(name for name in names if name != ROOT)
+    asked = parse_policy_names(args.policies) if args.policies else None
+    wants_default = not args.no_default_policy
+    if role is not None and role.decides_policies:
+        names = role.choose_policies(asked, caller.policies, wants_default=wants_default)
+    elif asked is None:
+        names = with_default(caller.policies, adds=False)
+    elif sudo:
+        names = with_default(asked, adds=wants_default)
+    elif set(asked) <= set(caller.policies):
+        # A child never gains the default policy if its parent lacks it.
+        names = with_default(asked, adds=wants_default and DEFAULT in caller.policies)
     else:
-        names = caller.policies
-    if ROOT in names:
-        names = (ROOT,)
-    elif may_default:
-        names = tuple(sorted({*names, DEFAULT}))
+        raise InvalidRequest("child policies must be subset of parent")
     if args.no_default_policy:
         names = tuple(name for name in names if name != DEFAULT)
-    if role is not None:
-        role.check_policies(names)
-    elif not sudo and not set(names) <= set(caller.policies):
-        raise InvalidRequest("child policies must be subset of parent")
     if ROOT in names and not caller.is_root:
         raise InvalidRequest("root tokens may not be created without parent token being root")
     return names
 
 
-def _choose_ttl(context: SystemContext, args: CreateArgs, role: Role | None, caller: Token, names: tuple[str, ...]) -> Grant:
+def _choose_ttl(
+    context: SystemContext, args: CreateArgs, caller: Token, names: tuple[str, ...], *, period_seconds: int, explicit_max_seconds: int
+) -> Grant:
     requested = args.ttl or args.lease
-    period = _least(args.period, role.token_period if role else 0)
-    explicit = _least(args.explicit_max_ttl, role.token_explicit_max_ttl if role else 0)
-    if ROOT in names and not requested and not period and not explicit:
+    if ROOT in names and not requested and not period_seconds and not explicit_max_seconds:
         if caller.expires_at is not None:
             raise InvalidRequest("expiring root tokens cannot create non-expiring root tokens")
         return Grant(ttl_seconds=0)
-    return grant_ttl(context.mount, requested_seconds=requested, period_seconds=period, explicit_max_seconds=explicit)
+    grant = grant_ttl(context.mount, requested_seconds=requested, period_seconds=period_seconds, explicit_max_seconds=explicit_max_seconds)
+    if grant.ttl_seconds <= 0:  # no time at all must never be read as no end
+        raise InvalidRequest("the effective max_ttl leaves no time to live")
+    return grant
 
 
 def _choose_path(context: SystemContext, role: Role | None) -> str:

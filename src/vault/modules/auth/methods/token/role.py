@@ -12,7 +12,7 @@ from vault.logical.args import BOOL, INT, LIST, STRING, TTL, arg
 from vault.logical.context import SystemContext
 from vault.logical.response import Response, list_response
 from vault.modules.auth.cidr import parse_cidrs
-from vault.modules.policy.name import parse_policy_names
+from vault.modules.policy.name import DEFAULT, ROOT, parse_policy_names
 
 PREFIX = "sys/token/role/"
 _SUFFIX = re.compile(r"\w[\w.\- ]*[\w/]?", re.ASCII)
@@ -41,19 +41,47 @@ class Role:
     # Older names that were used to set a field are shown again beside the new ones.
     legacy: tuple[str, ...] = ()
 
-    def check_policies(self, policies: tuple[str, ...]) -> None:
-        """Refuse policies that the role does not allow."""
-        for policy in policies:
-            if policy in self.disallowed_policies or _matches(policy, self.disallowed_policies_glob):
-                raise InvalidRequest(f'token policy "{policy}" is disallowed by this role')
-        if not self.allowed_policies and not self.allowed_policies_glob:
-            return
-        allowed = (*self.allowed_policies, *(() if self.token_no_default_policy else ("default",)))
-        if not all(policy in allowed or _matches(policy, self.allowed_policies_glob) for policy in policies):
+    @property
+    def has_allowed(self) -> bool:
+        """Return whether the role names what is allowed."""
+        return bool(self.allowed_policies or self.allowed_policies_glob)
+
+    @property
+    def decides_policies(self) -> bool:
+        """Return whether the role decides about policies; else the caller's own policies are the bound."""
+        return self.has_allowed or bool(self.disallowed_policies or self.disallowed_policies_glob)
+
+    def choose_policies(self, asked: tuple[str, ...] | None, own: tuple[str, ...], *, wants_default: bool) -> tuple[str, ...]:
+        """Return the policies of a token of a role that decides about them; raises InvalidRequest. `own` are the caller's."""
+        adds_default = wants_default and not self.token_no_default_policy and not self._disallows(DEFAULT)
+        allowed = with_default(self.allowed_policies, adds=adds_default)
+        if asked is not None:
+            names = with_default(asked, adds=adds_default)
+            if self.has_allowed:
+                self._require_allowed(names, allowed)
+        else:
+            names = allowed if self.has_allowed else with_default(own, adds=adds_default)
+        for name in names:
+            if self._disallows(name):
+                raise InvalidRequest(f'token policy "{name}" is disallowed by this role')
+        return names
+
+    def _disallows(self, policy: str) -> bool:
+        return policy in self.disallowed_policies or _matches(policy, self.disallowed_policies_glob)
+
+    def _require_allowed(self, names: tuple[str, ...], allowed: tuple[str, ...]) -> None:
+        if not all(name in allowed or _matches(name, self.allowed_policies_glob) for name in names):
             raise InvalidRequest(
-                f"token policies ({_go_list(policies)}) must be subset of the role's allowed policies ({_go_list(sorted(set(allowed)))}) "
+                f"token policies ({_go_list(names)}) must be subset of the role's allowed policies ({_go_list(allowed)}) "
                 f"or glob policies ({_go_list(self.allowed_policies_glob)})"
             )
+
+
+def with_default(names: tuple[str, ...], *, adds: bool) -> tuple[str, ...]:
+    """Return policies in order, root alone if it is among them, else with the default policy where it is to be added."""
+    if ROOT in names:
+        return (ROOT,)
+    return tuple(sorted({*names, DEFAULT} if adds else set(names)))
 
 
 def _matches(policy: str, globs: tuple[str, ...]) -> bool:
@@ -95,7 +123,7 @@ class WriteRole(RoleName):
 
 
 _LEGACY = {"bound_cidrs": "token_bound_cidrs", "explicit_max_ttl": "token_explicit_max_ttl", "period": "token_period"}
-_POLICY_LISTS = ("allowed_policies", "disallowed_policies")
+_POLICY_LISTS = ("allowed_policies", "disallowed_policies", "allowed_policies_glob", "disallowed_policies_glob")
 
 
 def find_role(context: SystemContext, name: str) -> Role | None:
@@ -151,6 +179,8 @@ def _replace(current: Role, given: dict[str, Any], legacy: set[str]) -> Role:
 
 
 def _check(role: Role) -> None:
+    if ROOT in (*role.allowed_policies, *role.allowed_policies_glob):
+        raise InvalidRequest("a role cannot allow the root policy")
     if role.token_num_uses < 0:
         raise InvalidRequest("'token_num_uses' cannot be negative")
     if role.token_type not in _TYPES:
