@@ -17,6 +17,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from vault import limits
 from vault.errors import InvalidRequest, OutcomeUnknown, StorageUnavailable
 from vault.storage import budget, statement
+from vault.storage.binary import decode_array, decode_int, encode
 from vault.storage.connection import ARGUMENTS, BoundedConnection
 from vault.storage.physical import Change, Prepared, Row, WriteConflict
 
@@ -84,7 +85,7 @@ class Postgres:
         status = connection.info.transaction_status
         if status in {pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR}:
             try:
-                connection.execute(statement.ROLLBACK)
+                connection.ask((statement.ROLLBACK, ()))
             except psycopg.Error:
                 connection.close()
         elif status != pq.TransactionStatus.IDLE:  # in the middle of an exchange: what comes back next is not ours
@@ -121,8 +122,10 @@ class Postgres:
 
     def get(self, path: str) -> Row | None:
         """Return the row at exactly this path."""
-        rows = self._fetch(statement.GET, split_path(path))
-        return Row(bytes(rows[0][0]), rows[0][1]) if rows else None
+        question = statement.GET.sql, encode(statement.GET.parameters, split_path(path))
+        (result,) = self._attempt(lambda connection: connection.ask(question))
+        value = result.get_value(0, 0) if result.ntuples else None
+        return None if value is None else Row(value, decode_int(result.get_value(0, 1)))
 
     def list_children(self, prefix: str, after: str, limit: int | None) -> tuple[str, ...]:
         """Return names directly below a prefix, folders with a slash, in byte order, after `after`."""
@@ -132,7 +135,7 @@ class Postgres:
 
     def list_subtree(self, prefix: str, after: str, limit: int) -> tuple[str, ...]:
         """Return paths below a prefix, relative to it, in storage order, after `after`."""
-        rows = self._fetch(statement.LIST_SUBTREE, (prefix, range_end(prefix), *split_path(prefix + after), limit))
+        rows = self._fetch(statement.LIST_SUBTREE, (range_end(prefix), *split_path(prefix + after), limit))
         return tuple(row[0][len(prefix) :] for row in rows)
 
     def list_expired(self, before: float, limit: int) -> tuple[str, ...]:
@@ -161,20 +164,19 @@ class Postgres:
 
     def _apply(self, connection: BoundedConnection, changes: Sequence[Change], arguments: tuple[Any, ...]) -> "_PreparedPostgres":
         try:
-            with connection.pipeline():
-                connection.execute(statement.BEGIN)
-                cursor = connection.execute(statement.APPLY.sql, arguments, binary=True)
-            applied = statement.Applied(*(cursor.fetchone() or ()))
+            question = statement.APPLY.sql, encode(statement.APPLY.parameters, arguments)
+            _, result = connection.ask((statement.BEGIN, ()), question)
         except _RETRIABLE as cause:
             raise WriteConflict from cause
-        if applied.conflict is not None:
-            raise WriteConflict(changes[applied.conflict - 1].path)
+        transaction, conflict, created, removed = (result.get_value(0, column) for column in range(4))
+        if conflict is not None:
+            raise WriteConflict(changes[decode_int(conflict) - 1].path)
         return _PreparedPostgres(
             self,
             connection,
-            created=frozenset(changes[position - 1].path for position in applied.created),
-            removed=frozenset(applied.removed),
-            witness=_Witness.of(applied.transaction, changes, arguments[6]),
+            created=frozenset(changes[decode_int(position) - 1].path for position in decode_array(created)),
+            removed=frozenset(path.decode() for path in decode_array(removed)),
+            witness=_Witness.of(decode_int(transaction), changes, arguments[6]),
         )
 
     def find_status(self, transaction: int) -> str | None:
@@ -232,7 +234,7 @@ class _PreparedPostgres:
         """Make the changes visible; raises StorageUnavailable if they are not, OutcomeUnknown if that cannot be known."""
         with budget.limited(), budget.extended(_COMMIT_SECONDS_MIN):
             try:
-                self._connection.execute(statement.COMMIT)
+                self._connection.ask((statement.COMMIT, ()))
             except psycopg.Error as cause:
                 lost: psycopg.Error = cause
             else:

@@ -109,13 +109,15 @@ LIST_CHILDREN = Statement(
     row=Name,
 )
 
+# Parameters: end of the prefix's range, folder and name to start after, how many. The start is one condition: beside another lower
+# bound the index would be read from that one on, and each page would cost all pages before it.
 LIST_SUBTREE = Statement(
     sql="""
         SELECT parent || name AS path FROM vault.entry
-        WHERE parent >= $1::text AND parent < $2::text AND (parent, name) > ($3::text, $4::text)
-        ORDER BY parent, name LIMIT $5::bigint
+        WHERE (parent, name) > ($2::text, $3::text) AND parent < $1::text
+        ORDER BY parent, name LIMIT $4::bigint
     """,
-    parameters=("text", "text", "text", "text", "bigint"),
+    parameters=("text", "text", "text", "bigint"),
     row=Path,
 )
 

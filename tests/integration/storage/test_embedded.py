@@ -161,7 +161,7 @@ def test_killed_server_is_started_again(run: Callable[..., Embedded], folder: Pa
 def test_throw_away_leaves_nothing(run: Callable[..., Embedded], folder: Path) -> None:
     """A stopped throw-away server leaves neither its folder nor its socket."""
     embedded = run(folder)
-    socket_folder = Path(psycopg.conninfo.conninfo_to_dict(embedded.dsn)["host"] or "")
+    socket_folder = Path(str(psycopg.conninfo.conninfo_to_dict(embedded.dsn)["host"]))
     assert socket_folder.is_dir()
     embedded.stop()
     assert not folder.exists()
@@ -210,7 +210,7 @@ def test_wrong_password_is_refused(run: Callable[..., Embedded], folder: Path) -
 def test_files_are_closed_to_others(run: Callable[..., Embedded], folder: Path) -> None:
     """Nobody but owner and database user may read or list anything; nothing listens on the network."""
     embedded = run(folder)
-    socket_folder = Path(psycopg.conninfo.conninfo_to_dict(embedded.dsn)["host"] or "")
+    socket_folder = Path(str(psycopg.conninfo.conninfo_to_dict(embedded.dsn)["host"]))
     for path in (folder, *folder.rglob("*"), socket_folder, *socket_folder.iterdir()):
         mode = path.stat().st_mode
         assert not mode & stat.S_IRWXO, path
