@@ -53,13 +53,6 @@ GRACEFUL_SECONDS_MAX = 10  # a request answers within 5 s, or not at all
 HEADER_BYTES_MAX = 16 * 1024  # a token of 8 KiB must reach the check that answers 431 in Vault's words
 HEADERS_MAX = 64
 
-AUDIT_RECORD_BYTES_MAX = 128 * 1024 * 1024  # a request of 32 MiB and its answer, every value hashed; the verifier reads no longer line
-AUDIT_CLEAR_BYTES_MAX = 1024 * 1024  # a longer string is hashed, whoever wanted it clear
-AUDIT_DEPTH_MAX = 200  # deeper values are hashed as one; the JSON writer stops at 254
-AUDIT_MEMBERS_MAX = 100_000  # a longer list is hashed as one: about 0.3 s of hashing and 8 MB of record
-AUDIT_MEMO_ENTRIES_MAX = 4_096  # tokens and accessors whose hash is remembered
-AUDIT_MEMO_BYTES_MAX = 128  # of one of them: longer tokens are nobody's, and would fill the memory
-
 CACHE_BYTES_MAX = 64 * 1024 * 1024  # of one worker's cache; 50,000 large values or listings would fill the machine
 CACHED_BYTES_MAX = 2 * 1024 * 1024  # of one cached value; larger than any policy
 CACHED_ABSENT_MAX = 4_096  # names known not to exist: random tokens must cost little memory and drive out nothing
