@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.compat.differential.case import Case, c, junk
-from tests.compat.differential.normalise import body_problem, header_problem, status_problem
+from tests.compat.differential.normalise import WEAK_HASH, body_problem, header_problem, status_problem
 from tests.compat.wire import NO_ANSWER, Answer
 
 CASE = c("GET", "x")
@@ -39,6 +39,11 @@ DIFFERENT: list[tuple[Any, Any]] = [
     ({"errors": ["permission denied"]}, {"errors": ["denied"]}),
     ({"warnings": None}, {"warnings": []}),
     ({"warnings": ["a"]}, {"warnings": ["a", "b"]}),
+    ({"warnings": None}, {"warnings": ["a custom ID"]}),
+    ({"request_id": ""}, {"request_id": "a"}),
+    ({"request_id": "", "wrap_info": None}, {"request_id": "a", "wrap_info": None}),
+    ({"errors": ['time: invalid duration "x"']}, {"errors": ["expected a duration"]}),
+    ({"errors": ['error converting input for field "a": x']}, {"errors": ['error converting input for field "b": x']}),
 ]
 
 
@@ -56,6 +61,13 @@ ALIKE: list[tuple[Any, Any]] = [
     ({"errors": ["1 error occurred:\n\t* permission denied\n\n"]}, {"errors": ["permission denied"]}),
     ({"errors": ["failed to decode JSON input: unexpected EOF"]}, {"errors": ["failed to decode JSON input: something else"]}),
     ({"warnings": ["b", "a"]}, {"warnings": ["a", "b"]}),
+    ({"warnings": [f"{WEAK_HASH} instead of another"]}, {"warnings": None}),
+    ({"warnings": [f"{WEAK_HASH} instead of another", "a"]}, {"warnings": ["a"]}),
+    ({"request_id": "", "wrap_info": {"ttl": 60}}, {"request_id": "a", "wrap_info": {"ttl": 60}}),
+    (
+        {"errors": ['time: invalid duration "x"']},
+        {"errors": ['Field validation failed: error converting input for field "ttl": time: invalid duration, expected one like 90s']},
+    ),
     ({"data": {"id": "s.abcdefghijklmnopqrstuvwx"}}, {"data": {"id": "hvs.abcdefghijklmnopqrstuvwxyz0123"}}),
 ]
 
