@@ -12,7 +12,7 @@ from vault.errors import DeniedByPolicy, PermissionDenied
 from vault.logical.backend import Endpoint
 from vault.logical.operation import Operation
 from vault.logical.request import Request
-from vault.logical.token import Token
+from vault.logical.token import Token, TokenKind
 from vault.modules.auth.cidr import is_bound_to
 from vault.modules.auth.tokens import TokenStore
 from vault.modules.policy.acl import EMPTY_ACL, Acl
@@ -29,16 +29,6 @@ class Principal:
     acl: Acl
     granting_policies: tuple[str, ...] = ()
 
-    @property
-    def spent(self) -> bool:
-        """Return whether this request was the token's last."""
-        return self.token is not None and self.token.uses_left == 0
-
-    @property
-    def token_key(self) -> str:
-        """Return the key of the token; empty without one."""
-        return self.token.key if self.token is not None else ""
-
 
 Exists = Callable[[Principal], bool]
 
@@ -52,10 +42,10 @@ class Authority:
         self._policies = policies
         self._clock = clock
 
-    def admit(self, request: Request, endpoint: Endpoint, reader: Transaction, exists: Exists | None) -> Principal:
-        """Return the principal of a request that may go on; raises PermissionDenied, the same for every cause."""
+    def identify(self, request: Request, endpoint: Endpoint, reader: Transaction) -> Token | None:
+        """Return whose request it is, with one use taken; None only where a path is open to all. Raises PermissionDenied."""
         if endpoint.public:
-            return self._admit_anyone(request, endpoint, reader)
+            return self._find_caller(request, endpoint, reader)
         try:
             token = self.authenticate(request, reader)
         except PermissionDenied:
@@ -64,11 +54,17 @@ class Authority:
             raise endpoint.stranger(request) from None
         if token.uses_left is not None:
             key = token.key
-            token = self._store.run(lambda transaction: self._tokens.spend_use(transaction, self._require_row(transaction, key)))
-        acl = self.acl(reader, token)
+            token = self._store.run(lambda transaction: self._tokens.spend_use(transaction, key))
+        return token
+
+    def authorize(self, request: Request, endpoint: Endpoint, token: Token | None, reader: Transaction, exists: Exists | None) -> Principal:
+        """Return the principal of a request that may go on; raises PermissionDenied, the same for every cause."""
+        acl = EMPTY_ACL if token is None else self.acl(reader, token)
+        if endpoint.public:
+            return Principal(request=request, token=token, acl=acl)
         if exists is not None and not exists(Principal(request=request, token=token, acl=acl)):
             request = replace(request, operation=Operation.CREATE)
-        return self._authorize(request, token, acl, endpoint)
+        return self._decide(request, token, acl, endpoint)
 
     def authenticate(self, request: Request, reader: Transaction) -> Token:
         """Return the live token of a request; raises PermissionDenied."""
@@ -79,30 +75,27 @@ class Authority:
             raise PermissionDenied
         return token
 
+    def bind(self, transaction: Transaction, token: Token) -> None:
+        """Let a transaction commit only while this token is not revoked; raises PermissionDenied."""
+        if token.kind is TokenKind.SERVICE:
+            self._tokens.bind(transaction, token)
+
     def acl(self, reader: Transaction, token: Token) -> Acl:
         """Return the compiled policies of a token."""
         return self._policies.acl(reader, token.policies)
 
-    def _admit_anyone(self, request: Request, endpoint: Endpoint, reader: Transaction) -> Principal:
-        anonymous = Principal(request=request, token=None, acl=EMPTY_ACL)
+    def _find_caller(self, request: Request, endpoint: Endpoint, reader: Transaction) -> Token | None:
         if endpoint.sealed or request.token is None:
-            return anonymous
+            return None
         try:
-            token = self.authenticate(request, reader)
+            return self.authenticate(request, reader)
         except PermissionDenied:
-            return anonymous
-        return Principal(request=request, token=token, acl=self.acl(reader, token))
+            return None
 
-    def _authorize(self, request: Request, token: Token, acl: Acl, endpoint: Endpoint) -> Principal:
+    def _decide(self, request: Request, token: Token | None, acl: Acl, endpoint: Endpoint) -> Principal:
         decision = acl.decide(request.operation, request.path, request.data, request.wrap_ttl_seconds, self._clock.now())
         if not decision.allowed or (endpoint.sudo and not decision.sudo):
             raise DeniedByPolicy
         if decision.pagination_limit is not None:  # the page that the policy allows, whatever was asked for
             request = replace(request, data={**request.data, "limit": decision.pagination_limit})
         return Principal(request=request, token=token, acl=acl, granting_policies=decision.granting_policies)
-
-    def _require_row(self, transaction: Transaction, key: str) -> Token:
-        token = self._tokens.find_key(transaction, key)
-        if token is None:
-            raise PermissionDenied
-        return token

@@ -87,7 +87,6 @@ class Service:
         self._policies = PolicyStore(self._clock)
         wrapping = Wrapping(self._tokens, self._mounts, self._clock)
         revoker = self._make_revoker(self._store, leases, wrapping)
-        leadership = Leadership(self._store, self._clock)
         self._seal.on_close.append(self._policies.forget_compiled)
         host = Host(page.audit_area, lambda slot: page.lock(AUDIT_LOCK + slot), self._now_text)
         declared = declared_devices(settings, host)
@@ -95,15 +94,7 @@ class Service:
         devices = AuditTable(broker, host, self._store, settings.audit_dir, declared)
         tune = TunePaths(self._mounts, self._store, self._clock, kv_upgrade)
         remount = RemountPaths(self._mounts, revoker, self._store)
-        self._expiry = ExpiryWorker(
-            self._store,
-            self._mounts,
-            leadership=leadership,
-            revoker=self._make_revoker(Fenced(self._store, leadership), leases, wrapping),
-            clock=self._clock,
-            is_open=self._seal.is_open,
-            chores=(remount.finish_all, tune.finish_all),
-        )
+        self._expiry = self._make_expiry(leases, wrapping)
         system = self._make_system(settings, leases=leases, wrapping=wrapping, revoker=revoker, devices=devices, tune=tune, remount=remount)
         self._mounts.registry = Registry(
             {
@@ -127,6 +118,24 @@ class Service:
             system=system,
             system_mount=SYSTEM_MOUNT,
             help=path_help.ENDPOINT,
+        )
+
+    def _make_expiry(self, leases: LeaseStore, wrapping: Wrapping) -> ExpiryWorker:
+        """Return the background work. All that it writes goes through a fence: a paused leader writes nothing."""
+        leadership = Leadership(self._store, self._clock)
+        fenced = Fenced(self._store, leadership)
+        revoker = self._make_revoker(fenced, leases, wrapping)
+        return ExpiryWorker(
+            self._store,
+            self._mounts,
+            leadership=leadership,
+            revoker=revoker,
+            clock=self._clock,
+            is_open=self._seal.is_open,
+            chores=(
+                RemountPaths(self._mounts, revoker, fenced).finish_all,
+                TunePaths(self._mounts, fenced, self._clock, kv_upgrade).finish_all,
+            ),
         )
 
     def _make_revoker(self, runner: Runner, leases: LeaseStore, wrapping: Wrapping) -> Revoker:

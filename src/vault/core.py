@@ -21,6 +21,7 @@ from vault.logical.mount import Mount
 from vault.logical.operation import Operation
 from vault.logical.request import Request
 from vault.logical.response import Response
+from vault.logical.token import Token
 from vault.modules.system.audit_table import AuditTable
 from vault.mounts import Mounts
 from vault.revocation import Revoker
@@ -69,22 +70,28 @@ class Core:
     def handle(self, request: Request) -> Response | None:
         """Answer a request; raises a VaultError for every refusal. Both are on the audit trail before this returns."""
         reader = self.store.read()
-        self._follow_devices(reader)
         with self.audit.open(request) as trail:
+            self._follow_devices(reader)
             call = self._route(request, reader)
-            principal = self.authority.admit(call.request, call.endpoint, reader, self._find_exists(call, reader))
+            token = self.authority.identify(request, call.endpoint, reader)
             try:
+                principal = self.authority.authorize(request, call.endpoint, token, reader, self._find_exists(call, reader))
                 trail.admit(principal, call.mount)
                 return self._perform(call, principal, trail)
             finally:
-                if principal.spent:
-                    self.revoker.revoke_tree(principal.token_key)
+                if token is not None and token.uses_left == 0:
+                    self._clear_away(token)
+
+    def _clear_away(self, token: Token) -> None:
+        """Remove a token whose last use this was. It is refused already, and falls due by itself: a failure is no news to its holder."""
+        with suppress(VaultError):
+            self.revoker.revoke_tree(token.key)
 
     def refuse(self, request: Request, error: VaultError) -> None:
         """Put a request on record that could not even be decoded; raises AuditFailed in place of `error`."""
-        self._follow_devices(self.store.read())
         try:
             with self.audit.open(request):
+                self._follow_devices(self.store.read())
                 raise error
         except AuditFailed:
             raise
@@ -168,21 +175,23 @@ class Core:
 
     def _perform(self, call: Call, principal: Principal, trail: Trail) -> Response | None:
         args: Any = parse_args(call.endpoint.args, principal.request.data, call.match.captures)
-        effects: list[Callable[[], None]] = []
+        contexts: list[SystemContext] = []
 
         def work(transaction: Transaction) -> Response | None:
             context = self._context(call, principal, transaction)
-            response = self._settle(call, principal, call.endpoint.handler(context, args), transaction)
-            effects[:] = context.after_commit
-            return response
+            contexts[:] = (context,)
+            if call.backend.binds_token and principal.token is not None:
+                self.authority.bind(transaction, principal.token)
+            return self._settle(call, principal, call.endpoint.handler(context, args), transaction)
 
         try:
             response = self.store.run(work, before_commit=trail.close)
-            for effect in effects:
+            for effect in contexts[0].after_commit:
                 effect()
-        except VaultError as error:
-            if trail.closed:  # the record says it was done: say what became of it
-                trail.amend(error)
+        except BaseException:
+            if not trail.closed:  # else the record says that it was done, and is amended as the trail is left
+                for undo in contexts[0].if_refused if contexts else ():
+                    undo()
             raise
         return response
 

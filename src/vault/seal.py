@@ -79,6 +79,7 @@ class Seal:
         self._loaded_version = -1  # of the page: moves with every share too
         self._loaded_epoch = -1
         self._token_key = b""
+        self._serves = False  # not the same as an open barrier: init opens that for its own rows
         # What else holds plain text that must not outlive the seal.
         self.on_close: list[Callable[[], None]] = []
 
@@ -93,7 +94,7 @@ class Seal:
         """Return whether this host is unsealed; this worker's barrier follows the host's state."""
         if self._page.seal_version != self._loaded_version:
             self._follow()
-        return self._barrier.is_open
+        return self._serves
 
     def _follow(self) -> None:
         with self._loading:
@@ -101,6 +102,7 @@ class Seal:
             if version == self._loaded_version:
                 return
             if state.epoch != self._loaded_epoch:
+                self._serves = False
                 self._barrier.close()
                 self._store.cache.clear()
                 self._token_key = b""
@@ -108,6 +110,7 @@ class Seal:
                     forget()
                 if not state.sealed:
                     self._open(state.root_key)
+                    self._serves = True
                 self._loaded_epoch = state.epoch
             self._loaded_version = version
 
@@ -178,7 +181,9 @@ class Seal:
         transaction.put_plain(CONFIG, msgspec.json.encode(config))
         transaction.put_plain(ROOT_KEY, aead.seal(unseal_key, root_key, ROOT_KEY.encode()))
         transaction.put_plain(KEYRING, aead.seal(root_key, keyring.encode(), KEYRING.encode()))
-        with self._loading, self._barrier.opened(keyring):
+        with self._loading, self._page.lock(), self._barrier.opened(keyring):
+            if not self._page.read_seal().sealed:  # another host was first, and this one is open by now
+                raise InvalidRequest("Vault is already initialized")
             self._token_key = random.random_bytes(KEY_BYTES)
             try:
                 transaction.put(TOKEN_KEY, self._token_key)
@@ -192,13 +197,16 @@ class Seal:
 
     # -- unseal and seal ----------------------------------------------------------------------------------------------
 
-    def unseal(self, transaction: Transaction, share: bytes) -> None:
-        """Take one share; with enough of them, open the host. A wrong set is forgotten; no single share is judged."""
+    def unseal(self, transaction: Transaction, share: bytes) -> bool:
+        """Take one share; with enough of them, open the host. A wrong set is forgotten; no single share is judged.
+
+        Returns whether anything changed.
+        """
         config = self.find_config(transaction)
         if config is None:
             raise InvalidRequest("Vault is not initialized")
         if not self._page.read_seal().sealed:  # nothing to open, so nothing is judged
-            return
+            return False
         if len(share) < _SHARE_BYTES_MIN:
             raise InvalidRequest(f"invalid key: key is shorter than minimum {_SHARE_BYTES_MIN} bytes")
         if len(share) > KEY_BYTES + 1:
@@ -206,13 +214,14 @@ class Seal:
         with self._page.lock():
             state = self._page.read_seal()
             if not state.sealed:
-                return
+                return False
             shares = state.shares if share in state.shares else (*state.shares, share)
             if len(shares) < config.threshold:
                 self._page.write_progress(state.nonce or str(uuid.UUID(bytes=random.random_bytes(16), version=4)), shares)
-                return
+                return True
             self._page.write_progress("", ())
             self._page.write_unsealed(self._open_root_key(transaction, config, shares))
+            return True
 
     def _open_root_key(self, transaction: Transaction, config: SealConfig, shares: tuple[bytes, ...]) -> bytes:
         refusal = InvalidRequest("unseal failed: the key shares do not open the root key")

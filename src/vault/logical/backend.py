@@ -124,6 +124,8 @@ class Backend:
     on_mount: Callable[[Context], None] | None = None
     # The system backends see the whole transaction, engines only their own view of it.
     system: bool = False
+    # What it stores goes with the caller's token: nothing may be written once that is being revoked.
+    binds_token: bool = False
     _by_head: Mapping[str, tuple[Path, ...]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -43,3 +43,5 @@ class SystemContext(Context):
     match: "Match"
     # Run after the commit: effects outside storage (the seal state) must not happen for a request that was refused.
     after_commit: list[Callable[[], None]] = field(default_factory=list)
+    # Run if the request is refused after all: takes back an effect that the answer had to show already (an unseal).
+    if_refused: list[Callable[[], None]] = field(default_factory=list)

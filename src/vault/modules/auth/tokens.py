@@ -169,9 +169,9 @@ class TokenStore:
         """Store a changed service token."""
         self._save(transaction, token)
 
-    def spend_use(self, transaction: Transaction, token: Token) -> Token:
+    def spend_use(self, transaction: Transaction, key: str) -> Token:
         """Take one use off a token with limited uses, as stored now; raises PermissionDenied when none is left."""
-        current = self.find_key(transaction, token.key)
+        current = self.find_key(transaction, key)
         if current is None or current.uses_left is None:
             raise PermissionDenied
         spent = replace(current, uses_left=current.uses_left - 1)

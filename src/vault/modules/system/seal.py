@@ -153,8 +153,8 @@ class SealPaths:
             self._seal.reset()
         elif not args.key:
             raise InvalidRequest("'key' must be specified in request body as JSON, or 'reset' set to true")
-        else:
-            self._seal.unseal(context.transaction, parse_share(args.key.reveal()))
+        elif self._seal.unseal(context.transaction, parse_share(args.key.reveal())):
+            context.if_refused.append(self._seal.seal)  # an unseal that is not on record did not happen
         return self.read_status(context, args)
 
     def _describe(self, status: Status) -> dict[str, Any]:

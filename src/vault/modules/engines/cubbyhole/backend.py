@@ -95,4 +95,6 @@ def cubbyhole() -> Backend:
         delete=Endpoint(handler=_delete, args=PathArgs),
         list=Endpoint(handler=_list, args=ListArgs),
     )
-    return Backend(kind="cubbyhole", paths=(row,), help="This backend keeps secrets that die with the token that wrote them.")
+    return Backend(
+        kind="cubbyhole", paths=(row,), help="This backend keeps secrets that die with the token that wrote them.", binds_token=True
+    )

@@ -6,7 +6,7 @@ from typing import Any
 from vault.clock import format_rfc3339_nano
 from vault.errors import InvalidRequest, PermissionDenied
 from vault.logical.args import INT, STRING, TOKEN, TTL, arg
-from vault.logical.backend import Backend, Endpoint, path
+from vault.logical.backend import Backend, Endpoint, Path, path
 from vault.logical.context import SystemContext
 from vault.logical.response import Response
 from vault.logical.token import Token, TokenKind
@@ -232,13 +232,22 @@ def _describe(context: SystemContext, token: Token, token_id: str) -> Response:
 def build(tokens: TokenStore, policies: PolicyStore, mounts: Mounts, revoker: Revoker) -> Backend:
     """Return the backend."""
     backend = TokenBackend(tokens, mounts, revoker)
-    create = Create(tokens, policies)
-    rows = (
+    rows = (*_create_paths(Create(tokens, policies)), *_lookup_paths(backend), *_revoke_paths(backend), *_role_paths())
+    return Backend(kind="token", paths=rows, help="The token backend makes, describes, renews and revokes tokens.", system=True)
+
+
+def _create_paths(create: Create) -> tuple[Path, ...]:
+    return (
         path("create", help="Create a child token.", update=Endpoint(handler=create.create, args=CreateArgs)),
         path("create-orphan", help="Create a token without a parent.", update=Endpoint(handler=create.create_orphan, args=CreateArgs)),
         path(
             "create/{role_name}", help="Create a token under a role.", update=Endpoint(handler=create.create_by_role, args=CreateByRoleArgs)
         ),
+    )
+
+
+def _lookup_paths(backend: TokenBackend) -> tuple[Path, ...]:
+    return (
         path(
             "lookup",
             help="Describe a token.",
@@ -264,12 +273,23 @@ def build(tokens: TokenStore, policies: PolicyStore, mounts: Mounts, revoker: Re
         path(
             "renew-accessor", help="Renew a token by its accessor.", update=Endpoint(handler=backend.renew_accessor, args=RenewAccessorArgs)
         ),
+    )
+
+
+def _revoke_paths(backend: TokenBackend) -> tuple[Path, ...]:
+    return (
         path("revoke", help="Revoke a token and its children.", update=Endpoint(handler=backend.revoke, args=TokenArgs)),
         path("revoke-self", help="Revoke the caller's token and its children.", update=Endpoint(handler=backend.revoke_self)),
         path(
             "revoke-accessor", help="Revoke a token by its accessor.", update=Endpoint(handler=backend.revoke_accessor, args=AccessorArgs)
         ),
         path("revoke-orphan", help="Revoke a token, not its children.", update=Endpoint(handler=backend.revoke_orphan, args=TokenArgs)),
+        path("tidy", help="Remove what dead tokens left behind.", update=Endpoint(handler=backend.tidy)),
+    )
+
+
+def _role_paths() -> tuple[Path, ...]:
+    return (
         path("roles", help="List token roles.", list=Endpoint(handler=roles.list_roles)),
         path(
             "roles/{role_name}",
@@ -280,6 +300,4 @@ def build(tokens: TokenStore, policies: PolicyStore, mounts: Mounts, revoker: Re
             update=Endpoint(handler=roles.write_role, args=roles.WriteRole),
             delete=Endpoint(handler=roles.delete_role, args=roles.RoleName),
         ),
-        path("tidy", help="Remove what dead tokens left behind.", update=Endpoint(handler=backend.tidy)),
     )
-    return Backend(kind="token", paths=rows, help="The token backend makes, describes, renews and revokes tokens.", system=True)
