@@ -1,140 +1,177 @@
-"""A worker is killed around its commit; PostgreSQL is killed under load."""
+"""Writers, and PostgreSQL itself, killed at every moment around a commit."""
 
 import os
+import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
+import psutil
 import psycopg
-import pytest
 
-from tests.integration.storage.worker import Signal, Worker, await_true, fork
-from vault.errors import Conflict, OutcomeUnknown, StorageUnavailable
+from tests.integration.storage.worker import Worker, await_true, fork
+from vault.errors import OutcomeUnknown, StorageUnavailable
 from vault.host import HostPage
 from vault.storage import migration
 from vault.storage.embedded import Embedded
 from vault.storage.keyring import Keyring
+from vault.storage.physical import Change
 
 Start = Callable[..., Worker]
 
-
-def kill_at(step: Callable[[], None]) -> None:
-    """Run a step in a process that must not survive it."""
-    _, status = os.waitpid(fork(step), 0)
-    assert os.WIFSIGNALED(status), "the process was to be killed"
-    assert os.WTERMSIG(status) == signal.SIGKILL
+KILLS = 5
+WRITERS = 4
 
 
-def die(*_: object) -> None:
-    """End this process as a crash would."""
+def killed(work: Callable[[], None]) -> None:
+    """Run `work` in a process that kills itself, and wait for its end."""
+    pid = fork(work)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+
+
+def kill_self(*_: object) -> None:
+    """End this process at once."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_writer_killed_before_its_commit_leaves_nothing(dsn: str, page: HostPage, keyring: Keyring, start: Start) -> None:
-    """A worker that dies with all changes applied and not committed has changed nothing, and holds no row for long."""
-
-    def write() -> None:
-        worker = Worker(dsn, page, keyring)
-        worker.put_all("f/a", "f/b", value=b"old")
-
-        def work(transaction: object) -> None:
-            for path in ("f/a", "f/b", "f/c"):
-                transaction.put(path, b"new")  # type: ignore[attr-defined]  # a Transaction
-            transaction.delete_prefix("f/")  # type: ignore[attr-defined]  # as above
-
-        worker.store.run(work, before_commit=die)
-
-    kill_at(write)
-    page.generations.bump_all()
+def test_writer_killed_before_its_commit_leaves_nothing(start: Start, dsn: str, page: HostPage, keyring: Keyring) -> None:
+    """Kill -9 between prepare and commit: nothing is visible, and no lock stays."""
     reader = start()
-    assert [reader.read(f"f/{name}") for name in "abc"] == [b"old", b"old", None]
-    reader.put("f/a", b"newer")
-    assert reader.read("f/a") == b"newer"
+    reader.put("a", b"old")
 
-
-def test_commit_that_was_never_announced_is_seen_after_the_death(dsn: str, page: HostPage, keyring: Keyring) -> None:
-    """A worker dies between its commit and its announcement: once its death is noticed, every worker reads what it committed."""
-    warm, killed = Signal(), Signal()
-
-    def read() -> None:
-        worker = Worker(dsn, page, keyring, listening=True)
-        await_true(lambda: worker.is_cached, "the host is known")
-        assert worker.read("a") == b"old"
-        warm.send()
-        killed.wait()
-        assert worker.read("a") == b"new"
-        worker.stop()
-
-    def write() -> None:
+    def work() -> None:
         worker = Worker(dsn, page, keyring)
-        worker.store._bump = die  # type: ignore[assignment]  # the step after the commit
-        worker.put("a", b"new")
+        worker.store.run(lambda transaction: transaction.put("a", b"new"), before_commit=kill_self)
 
-    def prepare() -> None:
-        worker = Worker(dsn, page, keyring)
-        worker.put("a", b"old")
-        die()
-
-    kill_at(prepare)
-    reader = fork(read)
-    warm.wait()
-    kill_at(write)
-    page.generations.bump_all()
-    killed.send()
-    assert os.waitpid(reader, 0)[1] == 0
+    for _ in range(KILLS):
+        killed(work)
+        assert reader.read("a") == b"old"
+    reader.put("a", b"next")
+    assert reader.read("a") == b"next"
 
 
-@pytest.fixture
-def own_server(folder: Path) -> Iterator[Embedded]:
-    """Run a PostgreSQL that a test may kill."""
+def test_writer_killed_after_its_commit_is_read_by_all(start: Start, dsn: str, page: HostPage, keyring: Keyring) -> None:
+    """Kill -9 between commit and announcement: once the arbiter has seen the death, everybody reads what was committed."""
+    readers = [start(listening=True), start(listening=True)]
+    for number in range(KILLS):
+        readers[0].put("a", b"old")
+        assert [reader.read("a") for reader in readers] == [b"old"] * 2
+
+        def work(number: int = number) -> None:
+            worker = Worker(dsn, page, keyring)
+            worker.store._bump = kill_self  # type: ignore[assignment]  # it does not return
+            worker.put("a", b"%d" % number)
+
+        killed(work)
+        page.generations.bump_all()
+        assert [reader.read("a") for reader in readers] == [b"%d" % number] * 2
+    await_true(lambda: not page.generations.doubt, "the doubt is settled")
+
+
+def test_commit_that_outlives_its_writer_is_read_by_all(start: Start, page: HostPage) -> None:
+    """A commit that becomes visible after its writer's death was dealt with is still read by all: nobody cached what was before."""
+    writer, reader = start(), start(listening=True)
+    await_true(lambda: reader.is_cached, "the reader uses its cache")
+    writer.put("a", b"old")
+    sealed = writer.store.barrier.encrypt("a", b"new")
+    on_its_way = writer.physical.prepare(7, [Change(path="a", value=sealed)], [])
+    page.generations.bump_all()  # the arbiter has seen the writer die
+    for _ in range(20):
+        assert reader.read("a") == b"old"
+        time.sleep(0.05)
+    assert page.generations.doubt, "a doubt lasts as long as the transaction"
+    on_its_way.commit()  # and nobody announces it
+    assert reader.read("a") == b"new"
+    await_true(lambda: not page.generations.doubt, "the doubt is settled")
+    assert reader.read("a") == b"new"
+    assert reader.cache.find("a")[0], "the cache is used again"
+
+
+def test_killed_server_never_gives_a_wrong_answer(folder: Path) -> None:
+    """Kill -9 of the postmaster under load: a write that was acknowledged is there, one that was refused is not, and the pool heals."""
     embedded = Embedded(folder, throw_away=True)
-    migration.migrate(embedded.start())
-    yield embedded
-    embedded.stop()
+    try:
+        migration.migrate(embedded.start())
+        page, keyring = HostPage(), Keyring.create()
+        worker = Worker(embedded.dsn, page, keyring)
+        load = Load(worker)
+        for _ in range(3):
+            with load:
+                time.sleep(random.uniform(0.2, 0.5))
+                postmaster = psutil.Process(int((folder / "postgresql" / "postmaster.pid").read_text().split()[0]))
+                postmaster.kill()
+                postmaster.wait(10)
+                embedded.ensure_running()
+                load.await_success()
+        fresh = Worker(embedded.dsn, page, keyring)
+        assert [path for path in load.written if fresh.read(path) is None] == []
+        assert [path for path in load.refused if fresh.read(path) is not None] == []
+        worker.stop()
+        fresh.stop()
+    finally:
+        embedded.stop()
 
 
-def test_killed_postgresql_loses_nothing_that_was_acknowledged(own_server: Embedded, page: HostPage, keyring: Keyring) -> None:
-    """PostgreSQL is killed under load and recovers: every acknowledged write is there, every refused one is not, rows are whole."""
-    worker = Worker(own_server.dsn, page, keyring)
-    stop = threading.Event()
-    acknowledged: dict[int, int] = {}
-    unknown: dict[int, set[int]] = {}
-    refusals: list[str] = []
+class Load:
+    """Threads that write rows, and note what they were told."""
 
-    def write(me: int) -> None:
+    def __init__(self, worker: Worker) -> None:
+        self.written: list[str] = []
+        self.refused: list[str] = []
+        self._worker = worker
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._round = 0
+
+    def __enter__(self) -> Self:
+        self._stop.clear()
+        self._round += 1
+        self._threads = [threading.Thread(target=self._write, args=(f"{self._round}/{number}",)) for number in range(WRITERS)]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def await_success(self) -> None:
+        """Wait until another write goes through."""
+        before = len(self.written)
+        await_true(lambda: len(self.written) > before, "writes go through again")
+
+    def _write(self, prefix: str) -> None:
         number = 0
-        while not stop.is_set():
+        while not self._stop.is_set():
             number += 1
+            path = f"{prefix}/{number}"
             try:
-                worker.put_all(f"w/{me}/a", f"w/{me}/b", value=b"%d" % number)
-                acknowledged[me] = number
-            except (OutcomeUnknown, Conflict):
-                unknown.setdefault(me, set()).add(number)
-            except StorageUnavailable as refusal:
-                refusals.append(str(refusal))
+                self._worker.put(path, b"v")
+                self.written.append(path)
+            except OutcomeUnknown:
+                continue
+            except StorageUnavailable:
+                self.refused.append(path)
 
-    threads = [threading.Thread(target=write, args=(me,)) for me in range(3)]
+
+def test_two_migrations_at_once_apply_once(server: Embedded) -> None:
+    """Hosts that start together migrate once; afterwards there is nothing left to do."""
+    with psycopg.connect(server.dsn, autocommit=True) as connection:
+        connection.execute("DROP DATABASE IF EXISTS together")
+        connection.execute("CREATE DATABASE together")
+    dsn = psycopg.conninfo.make_conninfo(server.dsn, dbname="together")
+    applied: list[tuple[str, ...]] = []
+    threads = [threading.Thread(target=lambda: applied.append(migration.migrate(dsn))) for _ in range(4)]
     for thread in threads:
         thread.start()
-    for _ in range(3):
-        time.sleep(0.3)
-        seen = dict(acknowledged)
-        process = own_server._process
-        assert process is not None
-        process.kill()
-        process.wait()
-        own_server.ensure_running()
-        await_true(lambda: all(acknowledged.get(me, 0) > seen.get(me, 0) for me in range(3)), "writes go on")  # noqa: B023 - called at once
-    stop.set()
     for thread in threads:
         thread.join()
-    with psycopg.connect(own_server.dsn) as connection:
-        assert connection.execute("SHOW fsync").fetchone() == ("on",)
-    for me in range(3):
-        values = [int(worker.store.load(f"w/{me}/{name}", fresh=True).value) for name in "ab"]  # type: ignore[union-attr]  # it is there
-        assert values[0] == values[1], "a transaction was half applied"
-        assert values[0] == acknowledged[me] or values[0] in unknown.get(me, set())
-        assert values[0] >= acknowledged[me]
-    worker.stop()
+    names = tuple(file.name for file in migration.list_migrations(migration.find_folder()))
+    assert sorted(applied) == [(), (), (), names]
+    assert migration.migrate(dsn) == ()
+    migration.reset(dsn)
+    assert migration.migrate(dsn) == names
