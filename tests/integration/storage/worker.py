@@ -1,6 +1,7 @@
 """Workers for the tests: the storage of one worker process, and processes to run it in."""
 
 import os
+import select
 import threading
 import time
 import traceback
@@ -116,5 +117,6 @@ class Signal:
         os.write(self._write, b"x")
 
     def wait(self) -> None:
-        """Wait until it was told."""
+        """Wait until it was told; the other process may have failed."""
+        assert select.select([self._read], [], [], PATIENCE_SECONDS)[0], "waited in vain for the other process"
         assert os.read(self._read, 1) == b"x"
