@@ -45,7 +45,7 @@ def _refuse_other_content(file: int, known: Head, head: Head | None, position: P
     elif is_same_file:
         is_ours = _is_continued(file, known, known.position.size, head)
     else:  # a new file, begun by a writer that was killed; or a copy of the one before
-        is_ours = head[:3] == known[:3] or _is_continued(file, known, 0, head)
+        is_ours = _is_continued(file, known, 0, head)
     if not is_ours:
         raise OSError("the audit log was replaced: move it away to go on")
 

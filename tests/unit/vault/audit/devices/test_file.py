@@ -51,6 +51,20 @@ def _cut(path: Path) -> None:
     os.truncate(path, len(path.read_bytes().splitlines(keepends=True)[0]))
 
 
+def _keep_last_record(path: Path) -> None:
+    """Leave what a copytruncate leaves that came just before a write."""
+    last = path.read_bytes().splitlines(keepends=True)[-1]
+    with path.open("rb+") as file:
+        file.truncate()
+        file.write(last)
+        file.truncate()
+
+
+def _put_zeros(path: Path) -> None:
+    with path.open("rb+") as file:
+        file.write(bytes(path.stat().st_size + 100))
+
+
 def _put_older_copy(path: Path) -> None:
     lines = path.read_bytes().splitlines(keepends=True)
     path.rename(path.with_name("newer"))
@@ -81,7 +95,7 @@ def _put_garbage_lines(path: Path) -> None:
     "change",
     [
         _remove, _remove_folder, _move_folder, _link, _make_folder, _make_fifo, _take_rights,
-        _empty, _cut, _put_older_copy, _put_other_log, _append_forged, _put_garbage, _put_garbage_lines,
+        _empty, _keep_last_record, _put_zeros, _cut, _put_older_copy, _put_other_log, _append_forged, _put_garbage, _put_garbage_lines,
     ],
 )  # fmt: skip
 def test_append_refuses_a_file_that_is_not_what_it_was(tmp_path: Path, change: Callable[[Path], None], fresh: bool) -> None:
