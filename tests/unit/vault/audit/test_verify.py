@@ -1,5 +1,6 @@
 """The verifier against a log that is tampered with in every way, and against what is no log at all."""
 
+import hashlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -217,12 +218,31 @@ def test_verify_refuses_what_is_no_log(tmp_path: Path, content: bytes) -> None:
 @pytest.mark.parametrize("changed", [b'"seq":true', b'"seq":1.0', b'"seq":"1"', b'"seq":[1]', b'"seq":{}', b'"sequence":1'])
 def test_verify_refuses_a_number_that_is_none(tmp_path: Path, changed: bytes) -> None:
     """A record whose hash is right and whose number is nonsense is refused, not stumbled over."""
-    import hashlib
-
     hashed = b'{"time":"t","log":"%b",%b,"prev":"%b"' % (b"0" * 32, changed, b"0" * 64)
     path = tmp_path / "log"
     path.write_bytes(b'%b,"hash":"%b"}\n' % (hashed, hashlib.sha256(hashed).hexdigest().encode()))
     assert not verify([path]).ok
+
+
+def test_verify_refuses_another_end_of_the_last_line(tmp_path: Path, logs: tuple[list[bytes], list[bytes]]) -> None:
+    """The last byte counts like every other."""
+    path = tmp_path / "log"
+    for end in (b"", b" ", b"}", b"\r", b"\0"):
+        path.write_bytes(b"".join(logs[0])[:-1] + end)
+        finding = verify([path]).finding
+        assert finding is not None
+        assert (finding.kind, finding.number) == ("malformed", RECORDS)
+
+
+def test_verify_refuses_a_record_that_names_another_log(tmp_path: Path, logs: tuple[list[bytes], list[bytes]]) -> None:
+    """A log has one name, also where somebody made number, link and hash fit."""
+    path = tmp_path / "log"
+    path.write_bytes(logs[0][0])
+    hashed = b'{"time":"t","log":"%b","seq":2,"prev":"%b"' % (b"f" * 32, verify([path]).head.encode())
+    path.write_bytes(logs[0][0] + b'%b,"hash":"%b"}\n' % (hashed, hashlib.sha256(hashed).hexdigest().encode()))
+    finding = verify([path]).finding
+    assert finding is not None
+    assert (finding.kind, finding.number) == ("spliced", 2)
 
 
 def test_verify_never_fails_on_noise(tmp_path: Path, logs: tuple[list[bytes], list[bytes]]) -> None:
