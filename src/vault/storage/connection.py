@@ -46,6 +46,7 @@ class BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
 
     def __init__(self, pgconn: pq.abc.PGconn, *arguments: Any) -> None:
         super().__init__(pgconn, *arguments)
+        self.timed_out = False
         self._names: dict[str, bytes] = {}
         self._poll = select.poll()
         self._poll.register(pgconn.socket, select.POLLIN)
@@ -57,8 +58,7 @@ class BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
         try:
             return super().wait(gen, interval, budget.remaining_seconds())
         except psycopg.errors._WaitTimeout as cause:  # noqa: SLF001 - the one that the method is documented to raise
-            self.pgconn.finish()
-            raise psycopg.OperationalError("the server did not answer in time") from cause
+            raise self._give_up() from cause
 
     # -- the short way ------------------------------------------------------------------------------------------------
     # A cursor costs several times what the server needs for one row. So what every request does goes through libpq directly.
@@ -111,8 +111,17 @@ class BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
 
     def _await(self) -> None:
         if not self._poll.poll(budget.remaining_seconds() * 1000):
-            self.pgconn.finish()
-            raise psycopg.OperationalError("the server did not answer in time")
+            raise self._give_up()
+
+    def _give_up(self) -> psycopg.OperationalError:
+        self.timed_out = True
+        self.pgconn.finish()
+        return psycopg.OperationalError("the server did not answer in time")
+
+    @property
+    def is_quiet(self) -> bool:
+        """Return whether an idle connection has nothing to tell: what it would tell is that it is over."""
+        return not self.closed and not self._poll.poll(0)
 
 
 def _error_of(result: pq.abc.PGresult) -> psycopg.Error:

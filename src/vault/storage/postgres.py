@@ -12,14 +12,13 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg import errors, pq
-from psycopg_pool import ConnectionPool, PoolTimeout
 
-from vault import limits
 from vault.errors import InvalidRequest, OutcomeUnknown, StorageUnavailable
 from vault.storage import budget, statement
 from vault.storage.binary import decode_array, decode_int, encode
-from vault.storage.connection import ARGUMENTS, BoundedConnection
+from vault.storage.connection import BoundedConnection
 from vault.storage.physical import Change, Prepared, Row, WriteConflict
+from vault.storage.pool import Pool
 
 T = TypeVar("T")
 
@@ -49,24 +48,11 @@ class Postgres:
         self._host_id = host_id
         self._dsn = dsn
         self._connections = connections
-        self._pool = self._make_pool()
-
-    def _make_pool(self) -> ConnectionPool[BoundedConnection]:
-        return ConnectionPool(
-            self._dsn,
-            connection_class=BoundedConnection,
-            kwargs=ARGUMENTS,
-            min_size=1,
-            max_size=self._connections,
-            open=False,
-            timeout=limits.STORAGE_TIMEOUT_SECONDS,
-            reconnect_timeout=limits.STORAGE_TIMEOUT_SECONDS,
-        )
+        self._pool = Pool(dsn, connections)
 
     def open(self) -> None:
-        """Open a pool of this process; call after the fork."""
-        self._pool = self._make_pool()
-        self._pool.open(wait=False)
+        """Begin with a pool of this process; call after the fork."""
+        self._pool = Pool(self._dsn, self._connections)
 
     def close(self) -> None:
         """Close all connections."""
@@ -74,14 +60,8 @@ class Postgres:
 
     # -- connections --------------------------------------------------------------------------------------------------
 
-    def _take(self) -> BoundedConnection:
-        try:
-            return self._pool.getconn(timeout=budget.remaining_seconds())
-        except (PoolTimeout, psycopg.Error) as cause:
-            raise StorageUnavailable from cause
-
     def give_back(self, connection: BoundedConnection) -> None:
-        """Return a connection to the pool, without an open transaction; the pool replaces a broken one."""
+        """Return a connection to the pool, without an open transaction."""
         status = connection.info.transaction_status
         if status in {pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR}:
             try:
@@ -90,13 +70,13 @@ class Postgres:
                 connection.close()
         elif status != pq.TransactionStatus.IDLE:  # in the middle of an exchange: what comes back next is not ours
             connection.close()
-        self._pool.putconn(connection)
+        self._pool.give_back(connection)
 
     def _attempt(self, work: Callable[[BoundedConnection], T], *, keep: bool = False) -> T:
         """Run work that may be run twice; `keep` leaves the connection to what was made with it."""
         with budget.limited():
             for last in (False, True):
-                connection = self._take()
+                connection = self._pool.take()
                 kept = False
                 try:
                     result = work(connection)
@@ -104,15 +84,14 @@ class Postgres:
                 except _REFUSED as cause:
                     raise InvalidRequest("the path or value cannot be stored") from cause
                 except psycopg.Error as cause:
-                    # A connection that died while it lay idle says nothing about the server: try once on another.
-                    if last or not connection.closed or not budget.remaining_seconds():
+                    # A connection that has just died says nothing about the server: try once on another.
+                    if last or not connection.closed or connection.timed_out:
                         raise StorageUnavailable from cause
                 else:
                     return result
                 finally:
                     if not kept:
                         self.give_back(connection)
-                self._pool.check()  # the others will have died with it
         raise StorageUnavailable
 
     def _fetch(self, wanted: statement.Statement[Any], parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
