@@ -36,6 +36,8 @@ _LOCKS = QUEUE_LOCK + QUEUES
 _SPINS = 10_000  # far longer than any change takes
 _TURN_SECONDS = 0.0005  # between two looks whether it is a process's turn; a commit takes longer
 
+_FLOCK = struct.Struct("hhqqi4x")  # struct flock of Linux on 64 bits
+
 _HEADER = struct.Struct(f"<QB{KEY_BYTES}sB{NONCE_BYTES}sB")  # epoch, open, root key, nonce length, nonce, share count
 _SEQUENCE = 0
 _SEAL = 8
@@ -62,6 +64,54 @@ class SealState:
         return f"SealState(epoch={self.epoch}, sealed={self.sealed}, progress={len(self.shares)})"
 
 
+class PlaceLock:
+    """A lock over the threads and processes of the host.
+
+    The kernel's locks here belong to the open file, not to the process as POSIX ones do: with those, threads of two processes that
+    hold and want different places in turn look like a deadlock, and one of them is refused.
+    """
+
+    __slots__ = ("_file", "_free", "_take", "_threads")
+
+    def __init__(self, file: int, place: int) -> None:
+        self._file = file
+        self._take = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, place, 1, 0)
+        self._free = _FLOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, place, 1, 0)
+        self._threads = threading.Lock()
+
+    def __enter__(self) -> None:
+        self._threads.acquire()
+        try:
+            fcntl.fcntl(self._file, fcntl.F_OFD_SETLKW, self._take)
+        except BaseException:
+            self._threads.release()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def take(self, seconds: float) -> bool:
+        """Take the lock within a time; return whether that worked."""
+        deadline = SystemClock.monotonic() + seconds
+        if not self._threads.acquire(timeout=seconds):
+            return False
+        while True:
+            try:
+                fcntl.fcntl(self._file, fcntl.F_OFD_SETLK, self._take)
+            except OSError:
+                if SystemClock.monotonic() > deadline:
+                    self._threads.release()
+                    return False
+                time.sleep(_TURN_SECONDS)
+            else:
+                return True
+
+    def release(self) -> None:
+        """Let the next one in."""
+        fcntl.fcntl(self._file, fcntl.F_OFD_SETLK, self._free)
+        self._threads.release()
+
+
 class HostPage:
     """The shared page. One instance, made by the arbiter."""
 
@@ -71,51 +121,42 @@ class HostPage:
         self.locked_in_memory = _lock_in_memory(self._map)
         self.host_id = os.urandom(12).hex()  # as other hosts know this one
         self._lock_file = os.memfd_create("health-vault-host", os.MFD_CLOEXEC)
-        self._threads = _make_thread_locks()
+        self._places = self._open_places()
         page = memoryview(self._map)
         self.generations = Generations(page[_GENERATIONS:_DOUBTS].cast("Q"), page[_DOUBTS:].cast("Q"), self)
         self._sequence = memoryview(self._map)[:8].cast("Q")
         os.register_at_fork(after_in_child=self._after_fork)
 
     def _after_fork(self) -> None:
-        self._threads = _make_thread_locks()
+        self._places = self._open_places()
+
+    def _open_places(self) -> tuple["PlaceLock", ...]:
+        """Return the locks of this process, on an open file of its own: what is inherited would not exclude its siblings."""
+        own = os.open(f"/proc/self/fd/{self._lock_file}", os.O_RDWR | os.O_CLOEXEC)
+        return tuple(PlaceLock(own, place) for place in range(_LOCKS))
 
     @contextmanager
-    def lock(self, place: int = SEAL_LOCK) -> Iterator[None]:
+    def seal_lock(self) -> Iterator[None]:
+        """Exclude all others from changing the seal state, and make whole what a killed writer left."""
+        with self._places[SEAL_LOCK]:
+            if self._sequence[0] % 2:
+                self._repair()
+            yield
+
+    def lock(self, place: int = SEAL_LOCK) -> AbstractContextManager[None]:
         """Exclude all other threads and processes of the host from one place. The kernel frees the lock of a process that dies."""
-        with self._threads[place]:
-            fcntl.lockf(self._lock_file, fcntl.LOCK_EX, 1, place)
-            try:
-                if place == SEAL_LOCK and self._sequence[0] % 2:
-                    self._repair()
-                yield
-            finally:
-                fcntl.lockf(self._lock_file, fcntl.LOCK_UN, 1, place)
+        return self.seal_lock() if place == SEAL_LOCK else self._places[place]
 
     @contextmanager
     def queue(self, number: int, seconds: float) -> Iterator[bool]:
         """Line up with the threads and processes of the host; gives whether it is the caller's turn, or its time is over."""
-        place = QUEUE_LOCK + number % QUEUES
-        deadline = SystemClock.monotonic() + seconds
-        if not self._threads[place].acquire(timeout=seconds):
-            yield False
-            return
+        place = self._places[QUEUE_LOCK + number % QUEUES]
+        taken = place.take(seconds)
         try:
-            yield self._take_turn(place, deadline)
+            yield taken
         finally:
-            fcntl.lockf(self._lock_file, fcntl.LOCK_UN, 1, place)
-            self._threads[place].release()
-
-    def _take_turn(self, place: int, deadline: float) -> bool:
-        while True:
-            try:
-                fcntl.lockf(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
-            except OSError:
-                if SystemClock.monotonic() > deadline:
-                    return False
-                time.sleep(_TURN_SECONDS)
-            else:
-                return True
+            if taken:
+                place.release()
 
     def audit_area(self, slot: int) -> memoryview:
         """Return the bytes that all processes share about one audit device; change them under its lock only."""
@@ -257,10 +298,6 @@ class Generations:
         with self._page.lock(GENERATION_LOCK):
             self._move_all()
             self._doubts[1] = max(self._doubts[1], doubt)
-
-
-def _make_thread_locks() -> tuple[threading.Lock, ...]:
-    return tuple(threading.Lock() for _ in range(_LOCKS))
 
 
 def _lock_in_memory(page: mmap.mmap) -> bool:
