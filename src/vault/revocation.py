@@ -103,7 +103,7 @@ class Revoker:
         try:
             self.revoke_tree(record.token_key)
         except Exception as failure:
-            if not force:
+            if not force or isinstance(failure, _PASSING):  # force is for leases that cannot be revoked, not for bad moments
                 self._note_failure(lease_id, failure)
                 raise
         self._store.run(partial(self._forget_lease, lease_id, record.accessor))

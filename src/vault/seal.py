@@ -168,7 +168,7 @@ class Seal:
 
     # -- init ---------------------------------------------------------------------------------------------------------
 
-    def initialize(self, transaction: Transaction, shares: int, threshold: int, populate: Callable[[Transaction], None]) -> Initialized:
+    def initialize(self, transaction: Transaction, shares: int, threshold: int, populate: Callable[[Transaction], object]) -> Initialized:
         """Make all keys, and what a fresh server has, in one transaction. Of concurrent calls one commits.
 
         `populate` writes the first encrypted rows; the barrier is open for them only.
@@ -181,9 +181,14 @@ class Seal:
         transaction.put_plain(CONFIG, msgspec.json.encode(config))
         transaction.put_plain(ROOT_KEY, aead.seal(unseal_key, root_key, ROOT_KEY.encode()))
         transaction.put_plain(KEYRING, aead.seal(root_key, keyring.encode(), KEYRING.encode()))
-        with self._loading, self._page.lock(), self._barrier.opened(keyring):
+        with self._loading, self._page.lock():
             if not self._page.read_seal().sealed:  # another host was first, and this one is open by now
                 raise InvalidRequest("Vault is already initialized")
+            self._write_first_rows(transaction, keyring, populate)
+        return Initialized(shares=shamir.split(unseal_key, shares, threshold) if shares > 1 else (unseal_key,))
+
+    def _write_first_rows(self, transaction: Transaction, keyring: Keyring, populate: Callable[[Transaction], object]) -> None:
+        with self._barrier.opened(keyring):
             self._token_key = random.random_bytes(KEY_BYTES)
             try:
                 transaction.put(TOKEN_KEY, self._token_key)
@@ -191,9 +196,10 @@ class Seal:
                 transaction.put(CLUSTER, msgspec.json.encode(Cluster(id=cluster, name=f"health-vault-{cluster[:8]}")))
                 populate(transaction)
                 transaction.seal_writes()
+            except IntegrityError:  # rows that this keyring did not write: another init has come first
+                raise InvalidRequest("Vault is already initialized") from None
             finally:
                 self._token_key = b""
-        return Initialized(shares=shamir.split(unseal_key, shares, threshold) if shares > 1 else (unseal_key,))
 
     # -- unseal and seal ----------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from vault.audit.trail import Broker
 from vault.authority import Authority
 from vault.clock import format_rfc3339_nano
 from vault.core import Core
+from vault.expiry import ExpiryWorker, Fenced, Leadership
 from vault.host import AUDIT_LOCK, HostPage
 from vault.leases import LeaseStore
 from vault.logical.backend import Backend
@@ -34,11 +36,13 @@ from vault.modules.system.leases import LeasePaths
 from vault.modules.system.mounts import MountPaths
 from vault.modules.system.policies import PolicyPaths
 from vault.modules.system.remount import RemountPaths
+from vault.modules.system.seal import SealPaths
 from vault.modules.system.spec import SpecPaths
 from vault.modules.system.tools import tool_paths
 from vault.modules.system.tune import TunePaths
 from vault.modules.system.ui import UiPaths
 from vault.modules.system.version import record_release, version_paths
+from vault.modules.system.wrapping import WrappingPaths
 from vault.mounts import Mounts, Registry, default_mounts
 from vault.revocation import Revoker
 from vault.seal import Seal
@@ -93,7 +97,8 @@ class Worker:
         self.leases = LeaseStore()
         self.tokens = TokenStore(self.seal, self.leases, clock)
         self.policies = PolicyStore(clock)
-        wrapping = Wrapping(self.tokens, self.mounts, clock)
+        self.seal.on_close.append(self.policies.forget_compiled)
+        self.wrapping = wrapping = Wrapping(self.tokens, self.mounts, clock)
         self.revoker = Revoker(
             self.store, tokens=self.tokens, leases=self.leases, mounts=self.mounts, clock=clock, cubbyhole_prefix=wrapping.cubbyhole_prefix
         )
@@ -103,7 +108,8 @@ class Worker:
         self.audit = AuditTable(self.broker, host, self.store, world.audit_dir, declared)
         self.remounts = RemountPaths(self.mounts, self.revoker, self.store)
         self.tunes = TunePaths(self.mounts, self.store, clock, upgrade)
-        system = self._system(world)
+        self.expiry = self._expiry(wrapping, clock)
+        system = self._system(world, wrapping)
         self.mounts.registry = Registry(
             {
                 ("secret", "system"): {"": system},
@@ -128,8 +134,21 @@ class Worker:
             help=path_help.ENDPOINT,
         )
 
-    def _system(self, world: "World") -> Backend:
+    def _expiry(self, wrapping: Wrapping, clock: FakeClock) -> ExpiryWorker:
+        self.leadership = Leadership(self.store, clock)
+        fenced = Fenced(self.store, self.leadership)
+        revoker = Revoker(
+            fenced, tokens=self.tokens, leases=self.leases, mounts=self.mounts, clock=clock, cubbyhole_prefix=wrapping.cubbyhole_prefix
+        )
+        return ExpiryWorker(
+            self.store, self.mounts, leadership=self.leadership, revoker=revoker, clock=clock, is_open=self.seal.is_open,
+            chores=(RemountPaths(self.mounts, revoker, fenced).finish_all, TunePaths(self.mounts, fenced, clock, upgrade).finish_all),
+        )  # fmt: skip
+
+    def _system(self, world: "World", wrapping: Wrapping) -> Backend:
         rows = (
+            *SealPaths(self.seal, partial(world.populate, self), "inmem").paths(),
+            *WrappingPaths(wrapping, self.tokens).paths(),
             *PolicyPaths(self.policies).paths(),
             *self.tunes.paths(),
             *MountPaths(self.mounts, self.revoker).paths(),
@@ -157,7 +176,8 @@ class World:
         self.declared = declared
         self.first = Worker(self)
         self._requests = 0
-        made = self.first.store.run(lambda transaction: self.first.seal.initialize(transaction, 1, 1, self._populate))
+        self.background: Worker | None = None
+        made = self.first.store.run(lambda transaction: self.first.seal.initialize(transaction, 1, 1, partial(self.populate, self.first)))
         self.share = made.shares[0]
         self.unseal()
 
@@ -170,16 +190,17 @@ class World:
         """Return the present time as records show it."""
         return format_rfc3339_nano(self.clock.now_ns())
 
-    def _populate(self, transaction: Transaction) -> None:
-        for mount in default_mounts(self.first.mounts):
-            self.first.mounts.add(transaction, mount)
-        self.first.policies.install_defaults(transaction)
+    def populate(self, worker: Worker, transaction: Transaction) -> Issued:
+        """Write what a fresh server has; return its root token."""
+        for mount in default_mounts(worker.mounts):
+            worker.mounts.add(transaction, mount)
+        worker.policies.install_defaults(transaction)
         record_release(transaction, self.clock.now())
         seconds = self.clock.ns // 10**9
         token = Token(
             key="", policies=("root",), path="auth/token/root", display_name="root", creation_time=seconds, issued_ns=self.clock.ns
         )
-        self.first.tokens.create(transaction, token, token_id=ROOT)
+        return worker.tokens.create(transaction, token, token_id=ROOT)
 
     def worker(self) -> Worker:
         """Start another worker of this host."""
@@ -203,13 +224,27 @@ class World:
         return self.issue(name)
 
     def send(
-        self, operation: Operation, path: str, fields: Mapping[str, Any], *, token: str | None = ROOT, worker: Worker | None = None
+        self,
+        operation: Operation,
+        path: str,
+        fields: Mapping[str, Any],
+        *,
+        token: str | None = ROOT,
+        worker: Worker | None = None,
+        wrap: int | None = None,
+        address: str = "",
     ) -> Response | None:
         """Send a request, with the fields that a request of its kind has."""
         self._requests += 1
         target = worker or self.first
         request = Request(
-            id=f"request-{self._requests}", operation=operation, path=path, data=fields, token=None if token is None else Secret(token)
+            id=f"request-{self._requests}",
+            operation=operation,
+            path=path,
+            data=fields,
+            token=None if token is None else Secret(token),
+            wrap_ttl_seconds=wrap,
+            remote_address=address,
         )
         return target.core.handle(request)
 
@@ -248,6 +283,22 @@ class World:
         """List; nothing there is an empty listing."""
         response = self.send(Operation.LIST, path if path.endswith("/") else path + "/", fields, token=token)
         return () if response is None or response.data is None else tuple(response.data["keys"])
+
+    def work(self) -> None:
+        """Let another worker do the background work that is due."""
+        if self.background is None:
+            self.background = self.worker()
+        assert self.background.seal.is_open()
+        assert self.background.leadership.acquire()
+        self.background.expiry.work()
+
+    def send_read(self, path: str, worker: Worker) -> Response | None:
+        """Read with the root token; None where nothing is there."""
+        return self.send(Operation.READ, path, {}, worker=worker)
+
+    def secret(self, token: str) -> Secret:
+        """Return a token id as the service holds it."""
+        return Secret(token)
 
     def devices(self) -> tuple[Device, ...]:
         """Return the devices that the first worker writes to."""
