@@ -1,0 +1,147 @@
+"""What exists: every table of every backend, against lists written out by hand."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from vault.bootstrap import Service, find_dsn
+from vault.config import Storage, combine
+from vault.errors import StorageUnavailable
+from vault.host import HostPage
+from vault.logical.args import list_args
+from vault.logical.backend import Backend, Endpoint, Path
+from vault.logical.operation import Operation
+from vault.secret import Secret
+
+# Method and path, below the mount of the backend.
+PUBLIC = {
+    "read sys/init",
+    "update sys/init",
+    "read sys/seal-status",
+    "update sys/unseal",
+    "read sys/health",
+    "read sys/leader",
+    "read sys/wrapping/lookup",
+    "update sys/wrapping/lookup",
+    "read sys/internal/ui/mounts",
+    "read sys/internal/ui/mounts/{path*}",
+    "read sys/internal/ui/namespaces",
+    "read sys/internal/specs/openapi",
+    "update sys/internal/specs/openapi",
+}
+WHILE_SEALED = {"read sys/init", "update sys/init", "read sys/seal-status", "update sys/unseal", "read sys/health", "read sys/leader"}
+SUDO = {
+    "update sys/seal",
+    "update sys/step-down",
+    "read sys/auth/{path*}",
+    "update sys/auth/{path*}",
+    "delete sys/auth/{path*}",
+    "read sys/auth/{path*}/tune",
+    "update sys/auth/{path*}/tune",
+    "update sys/remount",
+    "read sys/audit",
+    "update sys/audit/{path*}",
+    "delete sys/audit/{path*}",
+    "read sys/leases",
+    "list sys/leases/lookup",
+    "list sys/leases/lookup/{prefix*}",
+    "update sys/leases/revoke-prefix/{prefix*}",
+    "update sys/leases/revoke-force/{prefix*}",
+    "list token/accessors",
+}
+# Vault asks for sudo in the handlers of these, and says so in words of its own.
+SUDO_IN_HANDLER = {"token/create", "token/revoke-orphan"}
+SECRET_FIELDS = {"token", "key"}
+
+
+@pytest.fixture(scope="module")
+def service() -> Service:
+    """Return a service that is built and not started."""
+    settings = combine(dev=True, flags={}, environment={}, files=())
+    storage = Storage(kind="postgresql", connection_url=Secret("postgresql://nobody@127.0.0.1:1/nowhere"))
+    return Service(replace(settings, storage=storage), HostPage())
+
+
+def list_backends(service: Service) -> Iterator[tuple[str, Backend]]:
+    """Yield all backends with the name that stands for their mount."""
+    for (_, kind), versions in service.core.mounts.registry.backends.items():
+        for backend in versions.values():
+            yield ("sys" if kind == "system" else kind), backend
+
+
+def list_endpoints(service: Service) -> Iterator[tuple[str, Path, Operation, Endpoint]]:
+    """Yield all endpoints, each with `operation mount/pattern`."""
+    for name, backend in list_backends(service):
+        for row in backend.paths:
+            for operation, endpoint in row.operations.items():
+                for pattern in row.patterns:
+                    yield f"{operation.value} {name}/{pattern}", row, operation, endpoint
+
+
+def test_public_endpoints_are_those_written_here(service: Service) -> None:
+    """Nothing else answers without a token; method and path both count."""
+    assert {name for name, _, _, endpoint in list_endpoints(service) if endpoint.public} == PUBLIC
+
+
+def test_sealed_endpoints_are_those_written_here(service: Service) -> None:
+    """Nothing else answers while sealed, and each of them is public: there are no tokens then."""
+    assert {name for name, _, _, endpoint in list_endpoints(service) if endpoint.sealed} == WHILE_SEALED
+    assert WHILE_SEALED <= PUBLIC
+
+
+def test_sudo_endpoints_are_those_written_here(service: Service) -> None:
+    """They need the sudo capability as well."""
+    assert {name for name, _, _, endpoint in list_endpoints(service) if endpoint.sudo} == SUDO
+    names = {name.partition(" ")[2] for name, _, _, _ in list_endpoints(service)}
+    assert names >= SUDO_IN_HANDLER
+    assert not any(name.startswith("sys/raw") for name in names)
+
+
+def test_everything_has_help(service: Service) -> None:
+    """Every backend, path and argument says what it is for."""
+    for name, backend in list_backends(service):
+        assert backend.help, name
+    for name, row, _, endpoint in list_endpoints(service):
+        assert row.help.endswith("."), name
+        for item in list_args(endpoint.args):
+            assert item.help.endswith("."), (name, item.name)
+            assert item.kind.name, (name, item.name)
+
+
+def test_secrets_are_arguments_that_cannot_be_printed(service: Service) -> None:
+    """A field that carries a token or a key share is parsed to a Secret, wherever it stands."""
+    found = set()
+    for name, _, _, endpoint in list_endpoints(service):
+        for item in list_args(endpoint.args):
+            if item.wire in SECRET_FIELDS and name.split(" ")[1].startswith(("sys/", "token/")):
+                found.add(item.wire)
+                assert isinstance(item.kind.parse("abc"), Secret), name
+    assert found == SECRET_FIELDS
+
+
+def test_every_path_is_reached(service: Service) -> None:
+    """No row of a table is hidden by one that stands before it."""
+    for _, backend in list_backends(service):
+        for row in backend.paths:
+            for pattern in row.patterns:
+                sample = pattern.replace("*}", "}").replace("{", "a-").replace("}", "")
+                match = backend.find_match(sample)
+                assert match is not None
+                assert match.path is row, pattern
+
+
+def test_building_opens_nothing(service: Service) -> None:
+    """Connections are made after the fork: what is built before has none, and refuses."""
+    with pytest.raises(StorageUnavailable):
+        service.core.store.read().get("core/mounts")
+    assert service.core.devices is not None
+
+
+def test_dsn_comes_from_the_settings() -> None:
+    """A configured URL is taken as it is."""
+    settings = combine(dev=True, flags={}, environment={}, files=())
+    storage = Storage(kind="postgresql", connection_url=Secret("postgresql://x/y"))
+    assert find_dsn(replace(settings, storage=storage)) == "postgresql://x/y"
+    embedded = Storage(kind="embedded", path="/nowhere/data")
+    assert "/nowhere" in find_dsn(replace(settings, storage=embedded))
