@@ -1,7 +1,8 @@
 """The connections of one process, made by the threads that need them.
 
-There is no thread of its own that connects again and backs off: when PostgreSQL is back, the next request finds it. A server that did
-not answer in time is not asked again for a moment, so that one request does not wait for it several times, nor all threads at once.
+There is no thread of its own that connects again and backs off: when PostgreSQL is back, the next request finds it. While a server does
+not answer, one thread at a time asks it whether it is back; the others are refused after a moment, and so is the rest of that thread's
+request.
 """
 
 import threading
@@ -14,9 +15,14 @@ from vault.errors import StorageUnavailable
 from vault.storage import budget
 from vault.storage.connection import ARGUMENTS, BoundedConnection
 
-_SPARED_SECONDS = 1.0
+_SPARED_SECONDS = 0.03  # longer than the rest of a request takes
 _CONNECT_SECONDS_MIN = 1.5  # connecting to a server that hangs takes two seconds, which must end in time
+_PATIENCE_SECONDS = 0.25  # a server that is back answers within that, and then nobody is refused who came meanwhile
 _monotonic = SystemClock.monotonic
+
+
+class _Thread(threading.local):
+    spared_until = 0.0
 
 
 class Pool:
@@ -27,7 +33,9 @@ class Pool:
         self._places = threading.BoundedSemaphore(connections)
         self._idle: deque[BoundedConnection] = deque()
         self._closed = False
-        self._spared_until = 0.0
+        self._hangs = False
+        self._asking = threading.Lock()  # whether the server that hangs is back
+        self._thread = _Thread()
 
     def close(self) -> None:
         """Close all connections, those in use as soon as they come back."""
@@ -36,13 +44,29 @@ class Pool:
 
     def take(self) -> BoundedConnection:
         """Return a connection that is alive as far as can be known without asking; raises StorageUnavailable in time."""
-        if self._closed or _monotonic() < self._spared_until or not self._places.acquire(timeout=budget.remaining_seconds()):
+        if self._closed or _monotonic() < self._thread.spared_until:
+            raise StorageUnavailable
+        if self._hangs and not self._ask_again():
+            raise StorageUnavailable
+        if not self._places.acquire(timeout=budget.remaining_seconds()):
             raise StorageUnavailable
         try:
             return self._find_idle() or self._connect()
         except BaseException:
             self._places.release()
             raise
+
+    def _ask_again(self) -> bool:
+        """Return whether a server that hung is back, as one thread at a time may find out."""
+        if not self._asking.acquire(timeout=_PATIENCE_SECONDS):
+            return False
+        try:
+            if self._hangs:
+                self._idle.append(self._connect())
+                self._hangs = False
+            return True
+        finally:
+            self._asking.release()
 
     def _find_idle(self) -> BoundedConnection | None:
         while True:
@@ -60,7 +84,7 @@ class Pool:
         try:
             return BoundedConnection.connect(self._dsn, **ARGUMENTS)
         except psycopg.errors.ConnectionTimeout as cause:
-            self._spare()
+            self._note_silence()
             raise StorageUnavailable from cause
         except psycopg.Error as cause:
             raise StorageUnavailable from cause
@@ -68,15 +92,16 @@ class Pool:
     def give_back(self, connection: BoundedConnection) -> None:
         """Take back a connection without an open transaction; a broken one is dropped."""
         if connection.timed_out:
-            self._spare()
+            self._note_silence()
         if self._closed:
             connection.close()
         elif not connection.closed:
             self._idle.append(connection)
         self._places.release()
 
-    def _spare(self) -> None:
-        self._spared_until = _monotonic() + _SPARED_SECONDS
+    def _note_silence(self) -> None:
+        self._hangs = True
+        self._thread.spared_until = _monotonic() + _SPARED_SECONDS
         self._drop_idle()
 
     def _drop_idle(self) -> None:

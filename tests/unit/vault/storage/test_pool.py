@@ -1,6 +1,8 @@
 """The bounds of a pool, as far as no server is needed."""
 
 import socket
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,22 +28,49 @@ def test_refused_connection_does_not_use_up_the_pool() -> None:
     assert pool._places._value == 1
 
 
-@pytest.mark.slow
-def test_silent_server_is_not_asked_again_at_once(tmp_path: Path) -> None:
-    """After a server took a connection and said nothing, the next calls are refused without asking it."""
-    asked = 0
+@pytest.fixture
+def silent(tmp_path: Path) -> Iterator[socket.socket]:
+    """Return a server that takes connections and says nothing."""
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(tmp_path / ".s.PGSQL.5432"))
         listening.listen(10)
         listening.setblocking(False)
-        pool = Pool(f"host={tmp_path} port=5432 user=nobody", 2)
-        for _ in range(20):
-            with pytest.raises(StorageUnavailable):
-                pool.take()
-        while True:
-            try:
-                listening.accept()[0].close()
-            except BlockingIOError:
-                break
-            asked += 1
-    assert asked == 1
+        yield listening
+
+
+def count_asked(listening: socket.socket) -> int:
+    """Return how many connections a server was asked for."""
+    asked = 0
+    while True:
+        try:
+            listening.accept()[0].close()
+        except BlockingIOError:
+            return asked
+        asked += 1
+
+
+def test_request_does_not_ask_a_silent_server_twice(silent: socket.socket, tmp_path: Path) -> None:
+    """After a server said nothing, what else the same request asks is refused at once."""
+    pool = Pool(f"host={tmp_path} port=5432 user=nobody", 2)
+    for _ in range(20):
+        with pytest.raises(StorageUnavailable):
+            pool.take()
+    assert count_asked(silent) == 1
+
+
+def test_one_thread_at_a_time_asks_a_silent_server(silent: socket.socket, tmp_path: Path) -> None:
+    """While one thread finds out whether the server is back, all others are refused at once: none of them waits."""
+    pool = Pool(f"host={tmp_path} port=5432 user=nobody", 2)
+    with pytest.raises(StorageUnavailable):
+        pool.take()
+
+    def ask() -> None:
+        with pytest.raises(StorageUnavailable):
+            pool.take()
+
+    threads = [threading.Thread(target=ask) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert count_asked(silent) == 2
