@@ -3,7 +3,7 @@
 Every step is idempotent and leaves a state from which the expiry worker goes on if this process dies.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 
 from vault.clock import Clock
 from vault.errors import Conflict, OutcomeUnknown, Sealed, StorageUnavailable
-from vault.leases import LeaseStore
+from vault.leases import LeaseRecord, LeaseStore
 from vault.logical.mount import Mount
 from vault.modules.auth.tokens import TokenStore, walk_tree
 from vault.mounts import Mounts
@@ -104,7 +104,7 @@ class Revoker:
             self.revoke_tree(record.token_key)
         except Exception as failure:
             if not force or isinstance(failure, _PASSING):  # force is for leases that cannot be revoked, not for bad moments
-                self._note_failure(lease_id, failure)
+                self.note_failure(lease_id, failure)
                 raise
         self._store.run(partial(self._forget_lease, lease_id, record.accessor))
 
@@ -115,23 +115,42 @@ class Revoker:
         if record is not None and record.accessor == accessor:
             self._leases.delete(transaction, lease_id)
 
-    def revoke_due(self, lease_id: str) -> bool:
-        """Revoke a lease that was found due, unless it was renewed since. Returns whether it was revoked."""
-        if not self._store.run(partial(self._is_due, lease_id)):
-            return False
-        self.revoke_lease(lease_id)
-        return True
+    def revoke_due(self, lease_ids: tuple[str, ...]) -> tuple[str, ...]:
+        """Revoke leases that were found due, in few transactions. Returns those that are not revoked because they are not due.
 
-    def _is_due(self, lease_id: str, transaction: Transaction) -> bool:
-        record = self._leases.find(transaction, lease_id)
-        if record is None:
-            return False
-        if record.expires_at > self._clock.now():
-            self._leases.put(transaction, lease_id, record)  # the record decides; its index told something else
-            return False
-        return True
+        If it raises, some of them may be revoked, and those that are not are as they were.
+        """
+        due = self._store.run(partial(self._mark_due, lease_ids))
+        single = {lease_id: record for lease_id, record in due.items() if not self._list_first_child(record.token_key)}
+        self._store.run(partial(self._remove_single, single))
+        for lease_id in due.keys() - single.keys():
+            self.revoke_tree(due[lease_id].token_key)
+            self._store.run(partial(self._forget_lease, lease_id, due[lease_id].accessor))
+        return tuple(lease_id for lease_id in lease_ids if lease_id not in due)
 
-    def _note_failure(self, lease_id: str, failure: Exception) -> None:
+    def _mark_due(self, lease_ids: tuple[str, ...], transaction: Transaction) -> dict[str, LeaseRecord]:
+        due = {}
+        for lease_id in lease_ids:
+            record = self._leases.find(transaction, lease_id)
+            if record is None:
+                continue
+            if record.expires_at > self._clock.now():
+                self._leases.put(transaction, lease_id, record)  # the record decides; its index told something else
+                continue
+            due[lease_id] = record
+            self._tokens.mark_revoked(transaction, record.token_key)
+        return due
+
+    def _list_first_child(self, key: str) -> tuple[str, ...]:
+        return self._store.run(lambda transaction: self._tokens.list_children(transaction, key, "", 1))
+
+    def _remove_single(self, leases: Mapping[str, LeaseRecord], transaction: Transaction) -> None:
+        for lease_id, record in leases.items():
+            self._remove(record.token_key, transaction)
+            self._forget_lease(lease_id, record.accessor, transaction)
+
+    def note_failure(self, lease_id: str, failure: Exception) -> None:
+        """Count a failed revocation on its lease, and put the next try off; bad moments of the storage do not count."""
         if isinstance(failure, _PASSING):
             return
 

@@ -21,7 +21,7 @@ class Host(World):
     def __init__(self, rows: SystemRows | None = None) -> None:
         from vault.host import HostPage
 
-        self.rows = rows or SystemRows()
+        self.rows = self.physical = rows or SystemRows()
         self.page, self.clock = HostPage(), FakeClock()
         self.audit_dir, self.declared = "", ()
         self.background = None

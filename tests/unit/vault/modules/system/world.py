@@ -49,7 +49,7 @@ from vault.seal import Seal
 from vault.secret import Secret
 from vault.storage.barrier import Barrier
 from vault.storage.cache import Cache
-from vault.storage.physical import Change, Prepared
+from vault.storage.physical import Change, Physical, Prepared
 from vault.storage.transaction import Store, Transaction
 from vault.wrapping import Wrapping
 
@@ -91,7 +91,7 @@ class Worker:
         page, clock = world.page, world.clock
         cache = Cache(page.generations, clock)
         cache.fresh_until = float("inf")
-        self.store = Store(world.rows, Barrier(), cache, page.generations.bump)
+        self.store = Store(world.physical, Barrier(), cache, page.generations.bump)
         self.seal = Seal(page, self.store)
         self.mounts = Mounts(Registry({}))
         self.leases = LeaseStore()
@@ -171,6 +171,7 @@ class World:
     def __init__(self, audit_dir: Path | None = None, declared: tuple[DeviceConfig, ...] = ()) -> None:
         self.rows = SystemRows()
         self.page = HostPage()
+        self.physical = self.make_physical()
         self.clock = FakeClock()
         self.audit_dir = str(audit_dir) if audit_dir else ""
         self.declared = declared
@@ -180,6 +181,10 @@ class World:
         made = self.first.store.run(lambda transaction: self.first.seal.initialize(transaction, 1, 1, partial(self.populate, self.first)))
         self.share = made.shares[0]
         self.unseal()
+
+    def make_physical(self) -> Physical:
+        """Return where the rows lie."""
+        return self.rows
 
     def unseal(self) -> None:
         """Open the host."""
