@@ -13,11 +13,13 @@ import socket
 import struct
 import sys
 import time
+import types
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from gunicorn.http import errors as http_errors
 from gunicorn.http.body import LengthReader
+from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
 from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers import gthread
@@ -41,6 +43,28 @@ def _check_coding(request: Any) -> None:
     for name, value in request.headers:
         if name == "TRANSFER-ENCODING" and value.lower() != "chunked":
             raise http_errors.UnsupportedTransferCoding(value)
+
+
+class PlainRequest(Request):  # type: ignore[misc]  # gunicorn has no types
+    """A request of a server that trusts no proxy: the peer's address need not be looked at to know that."""
+
+    def _peer_trusted_for_forwarded(self) -> tuple[dict[str, str], list[str]]:
+        return {}, []
+
+
+class PlainParser(RequestParser):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's parser of such requests."""
+
+    mesg_class = PlainRequest
+
+
+@functools.cache
+def _plain_settings(cfg: Any) -> Any:
+    """Return gunicorn's settings as plain attributes: the parser reads some twenty of them for each request."""
+    plain = types.SimpleNamespace(**{name: getattr(cfg, name) for name in cfg.settings})
+    plain.is_ssl = cfg.is_ssl
+    plain.proxy_allow_networks, plain.forwarded_allow_networks = cfg.proxy_allow_networks, cfg.forwarded_allow_networks
+    return plain
 
 
 class Unreader(SocketUnreader):  # type: ignore[misc]  # gunicorn has no types
@@ -94,7 +118,7 @@ class Connection(gthread.TConn):  # type: ignore[misc]  # gunicorn has no types
         self.sock.setblocking(True)
         if not self.initialized:
             self.initialized = True
-            self.parser = RequestParser(self.cfg, self.sock, self.client)
+            self.parser = PlainParser(_plain_settings(self.cfg), self.sock, self.client)
             self.parser.unreader = Unreader(self.sock, 65_536)
         return self.parser.unreader  # type: ignore[no-any-return]
 

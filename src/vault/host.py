@@ -6,7 +6,6 @@ Readers of the seal state take no lock: a sequence number around each change tel
 
 import ctypes
 import ctypes.util
-import fcntl
 import mmap
 import os
 import struct
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 
 from vault import limits
 from vault.clock import SystemClock
+from vault.syscall import FileLock
 
 KEY_BYTES = 32
 SHARE_BYTES_MAX = 33
@@ -35,8 +35,6 @@ _LOCKS = QUEUE_LOCK + QUEUES
 
 _SPINS = 10_000  # far longer than any change takes
 _TURN_SECONDS = 0.0005  # between two looks whether it is a process's turn; a commit takes longer
-
-_FLOCK = struct.Struct("hhqqi4x")  # struct flock of Linux on 64 bits
 
 _HEADER = struct.Struct(f"<QB{KEY_BYTES}sB{NONCE_BYTES}sB")  # epoch, open, root key, nonce length, nonce, share count
 _SEQUENCE = 0
@@ -71,18 +69,16 @@ class PlaceLock:
     hold and want different places in turn look like a deadlock, and one of them is refused.
     """
 
-    __slots__ = ("_file", "_free", "_take", "_threads")
+    __slots__ = ("_lock", "_threads")
 
     def __init__(self, file: int, place: int) -> None:
-        self._file = file
-        self._take = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, place, 1, 0)
-        self._free = _FLOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, place, 1, 0)
+        self._lock = FileLock(file, place)
         self._threads = threading.Lock()
 
     def __enter__(self) -> None:
         self._threads.acquire()
         try:
-            fcntl.fcntl(self._file, fcntl.F_OFD_SETLKW, self._take)
+            self._lock.take()
         except BaseException:
             self._threads.release()
             raise
@@ -95,20 +91,16 @@ class PlaceLock:
         deadline = SystemClock.monotonic() + seconds
         if not self._threads.acquire(timeout=seconds):
             return False
-        while True:
-            try:
-                fcntl.fcntl(self._file, fcntl.F_OFD_SETLK, self._take)
-            except OSError:
-                if SystemClock.monotonic() > deadline:
-                    self._threads.release()
-                    return False
-                time.sleep(_TURN_SECONDS)
-            else:
-                return True
+        while not self._lock.try_take():
+            if SystemClock.monotonic() > deadline:
+                self._threads.release()
+                return False
+            time.sleep(_TURN_SECONDS)
+        return True
 
     def release(self) -> None:
         """Let the next one in."""
-        fcntl.fcntl(self._file, fcntl.F_OFD_SETLK, self._free)
+        self._lock.free()
         self._threads.release()
 
 

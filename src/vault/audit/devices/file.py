@@ -10,6 +10,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+from vault import syscall
 from vault.audit.chain import WHOLE, Head, Position
 from vault.audit.devices import tail
 
@@ -21,6 +22,7 @@ class FileSink:
 
     def __init__(self, path: Path, mode: int = 0o600) -> None:
         self._path = path
+        self._look_at_path = syscall.Look(str(path))
         self._mode = mode
         self._file = -1
         self._identity = (0, 0)  # device and inode of the open file
@@ -30,23 +32,22 @@ class FileSink:
         """Return where the file at the path stands; raises OSError for anything but a regular file that may be written."""
         self._moved = None
         try:
-            found = self._look(known)
+            return self._look(known)
         except FileNotFoundError:  # renamed between two looks at it: look once more
-            found = self._look(known)
-        return tail.read_position(found)
+            return self._look(known)
 
-    def _look(self, known: Head | None) -> os.stat_result:
+    def _look(self, known: Head | None) -> Position:
         try:
-            found = os.lstat(self._path)
+            found = self._look_at_path()
         except FileNotFoundError:
-            return self._create(known)
-        if not stat.S_ISREG(found.st_mode):
+            return tail.read_position(self._create(known))
+        if not stat.S_ISREG(found.mode):
             raise OSError("not a regular file")
-        if not found.st_mode & stat.S_IWUSR:
+        if not found.mode & stat.S_IWUSR:
             raise PermissionError("the file is not writable")  # root could write all the same, but was told not to
-        if self._file < 0 or (found.st_dev, found.st_ino) != self._identity:
-            return self._take(os.open(self._path, _FLAGS), known)
-        return found
+        if self._file < 0 or (found.device, found.inode) != self._identity:
+            return tail.read_position(self._take(os.open(self._path, _FLAGS), known))
+        return Position(found.size, found.device, found.inode)
 
     def _create(self, known: Head | None) -> os.stat_result:
         if known is None:
@@ -104,7 +105,7 @@ class FileSink:
         written = 0
         try:
             while written < len(data):
-                written += os.write(self._file, data[written:] if written else data)
+                written += syscall.write(self._file, data[written:] if written else data)
         except OSError:
             with suppress(OSError):
                 os.ftruncate(self._file, position.size)
