@@ -26,6 +26,7 @@ from vault.modules.system.audit_table import AuditTable
 from vault.mounts import Mounts
 from vault.revocation import Revoker
 from vault.seal import Seal
+from vault.storage import budget
 from vault.storage.transaction import Store, Transaction
 from vault.storage.view import View
 from vault.wrapping import Wrapping
@@ -71,16 +72,21 @@ class Core:
         """Answer a request; raises a VaultError for every refusal. Both are on the audit trail before this returns."""
         reader = self.store.read()
         with self.audit.open(request) as trail:
-            self._follow_devices(reader)
-            call = self._route(request, reader)
-            token = self.authority.identify(request, call.endpoint, reader)
-            try:
-                principal = self.authority.authorize(request, call.endpoint, token, reader, self._find_exists(call, reader))
-                trail.admit(principal, call.mount)
-                return self._perform(call, principal, trail)
-            finally:
-                if token is not None and token.uses_left == 0:
-                    self._clear_away(token)
+            # One time for all that is asked of the storage; what follows the commit may take longer.
+            with budget.limited():
+                self._follow_devices(reader)
+                call = self._route(request, reader)
+                token = self.authority.identify(request, call.endpoint, reader)
+                try:
+                    principal = self.authority.authorize(request, call.endpoint, token, reader, self._find_exists(call, reader))
+                    trail.admit(principal, call.mount)
+                    response, effects = self._perform(call, principal, trail)
+                finally:
+                    if token is not None and token.uses_left == 0:
+                        self._clear_away(token)
+            for effect in effects:
+                effect()
+            return response
 
     def _clear_away(self, token: Token) -> None:
         """Remove a token whose last use this was. It is refused already, and falls due by itself: a failure is no news to its holder."""
@@ -173,7 +179,8 @@ class Core:
             match=call.match,
         )
 
-    def _perform(self, call: Call, principal: Principal, trail: Trail) -> Response | None:
+    def _perform(self, call: Call, principal: Principal, trail: Trail) -> tuple[Response | None, list[Callable[[], None]]]:
+        """Return the answer, which is on record and committed, and what is still to be done."""
         args: Any = parse_args(call.endpoint.args, principal.request.data, call.match.captures)
         contexts: list[SystemContext] = []
 
@@ -186,14 +193,12 @@ class Core:
 
         try:
             response = self.store.run(work, before_commit=trail.close)
-            for effect in contexts[0].after_commit:
-                effect()
         except BaseException:
             if not trail.closed:  # else the record says that it was done, and is amended as the trail is left
                 for undo in contexts[0].if_refused if contexts else ():
                     undo()
             raise
-        return response
+        return response, contexts[0].after_commit
 
     def _settle(self, call: Call, principal: Principal, response: Response | None, transaction: Transaction) -> Response | None:
         if response is None:

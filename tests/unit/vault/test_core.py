@@ -24,7 +24,8 @@ from vault.errors import (
 from vault.logical.operation import Operation
 from vault.logical.request import Request
 from vault.secret import Secret
-from vault.storage.physical import Change, Prepared
+from vault.storage import budget
+from vault.storage.physical import Change, Prepared, Row
 
 CREATE, DELETE, LIST, PATCH, READ, UPDATE = (
     Operation.CREATE, Operation.DELETE, Operation.LIST, Operation.PATCH, Operation.READ, Operation.UPDATE,
@@ -329,3 +330,22 @@ def test_time_is_the_same_for_the_whole_request(world: World) -> None:
     assert made.auth is not None
     found = world.read("auth/token/lookup-self", token=made.auth.client_token.reveal())
     assert (found["ttl"], found["creation_ttl"], found["creation_time"]) == (60, 60, clock.ns // 10**9)
+
+
+def test_request_has_one_time_for_the_storage(world: World) -> None:
+    """All that a request asks of the storage, until its commit, shares one bound; what is done after the commit has its own."""
+    seen: list[float | None] = []
+    get = world.rows.get
+
+    def spy(path: str) -> Row | None:
+        seen.append(budget._local.ends_at)  # the bound that is in force
+        return get(path)
+
+    world.rows.get = spy  # type: ignore[method-assign]  # looks on
+    world.first.store.cache.clear()
+    token = world.issue("default", uses_left=2)
+    seen.clear()
+    assert world.read("auth/token/lookup-self", token=token, worker=world.worker())
+    assert len(seen) > 3
+    assert len(set(seen)) == 1
+    assert seen[0] is not None

@@ -1,6 +1,7 @@
 """Revoking trees: whatever dies when, nothing that was to end stays alive."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -179,6 +180,29 @@ def test_child_made_during_revocation_is_no_orphan(world: World, stage: str) -> 
     assert left_over(world) == []
 
 
+def test_whole_tree_gets_no_more_children(world: World) -> None:
+    """Between any two steps of a revocation somebody tries to make a child of each token of the tree: none is left in the end."""
+    tokens = grow(world, 3, 2)
+
+    class Busy:
+        """Lets others try before every transaction."""
+
+        made = 0
+
+        def run(self, work: Callable[[Transaction], Any]) -> Any:
+            """Run one transaction."""
+            for token in tokens:
+                with suppress(PermissionDenied):
+                    world.issue("default", parent=key_of(world, token))
+                    self.made += 1
+            return world.first.store.run(work)
+
+    runner = Busy()
+    revoker_over(world, runner).revoke_tree(key_of(world, tokens[0]))
+    assert runner.made >= len(tokens)
+    assert left_over(world) == []
+
+
 def test_child_that_was_not_announced_yet_is_found(world: World) -> None:
     """A listing of children that another worker has cached does not hide a child whose commit is not announced yet."""
     parent = world.issue("default")
@@ -272,7 +296,7 @@ def test_force_waits_for_storage(world: World) -> None:
     """An outage does not make force drop the lease of a token that is still alive."""
     token = world.issue("default", ttl=60)
     with pytest.raises(StorageUnavailable):
-        revoker_over(world, FailingRunner(world.first.store, StorageUnavailable(), lambda count: count == 2)).revoke_prefix(
+        revoker_over(world, FailingRunner(world.first.store, StorageUnavailable(), lambda count: count == 3)).revoke_prefix(
             "auth/", force=True
         )
     assert is_live(world, token)
