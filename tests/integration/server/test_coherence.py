@@ -58,7 +58,7 @@ def test_policy_change_holds_on_every_worker(fleet: Fleet, workers: list[Connect
     workers[0].call("POST", "sys/mounts/coherent", {"type": "kv"}, root)
     workers[0].call("POST", "coherent/x", {"a": "b"}, root)
     token = _made_token(workers[0].call("POST", "auth/token/create", {"policies": ["coherent"]}, root))
-    allow, deny = ('path "coherent/*" { capabilities = ["%s"] }' % word for word in ("read", "deny"))
+    allow, deny = (f'path "coherent/*" {{ capabilities = ["{word}"] }}' for word in ("read", "deny"))
     for _ in range(ROUNDS):
         for text, status in ((allow, 200), (deny, 403)):
             assert random.choice(workers).call("PUT", "sys/policies/acl/coherent", {"policy": text}, root).status == 204
@@ -102,7 +102,7 @@ def test_use_limited_token_passes_exactly_once(fleet: Fleet, callers: list[Conne
     for _ in range(5):
         token = _made_token(callers[0].call("POST", "auth/token/create", {"policies": ["default"], "num_uses": 1}, fleet.root))
         with ThreadPoolExecutor(CALLERS) as pool:
-            statuses = list(pool.map(lambda one: one.call("GET", "auth/token/lookup-self", token=token).status, callers))
+            statuses = list(pool.map(lambda one, token=token: one.call("GET", "auth/token/lookup-self", token=token).status, callers))
         assert sorted(statuses) == [200] + [403] * (len(callers) - 1)
         assert {one.call("GET", "auth/token/lookup-self", token=token).status for one in callers} == {403}
 
@@ -114,7 +114,7 @@ def test_check_and_set_passes_exactly_once(fleet: Fleet, callers: list[Connectio
     for version in range(5):
         body = {"options": {"cas": version}, "data": {"n": str(version)}}
         with ThreadPoolExecutor(CALLERS) as pool:
-            statuses = list(pool.map(lambda one: one.call("POST", "cas/data/x", body, root).status, callers))
+            statuses = list(pool.map(lambda one, body=body: one.call("POST", "cas/data/x", body, root).status, callers))
         assert statuses.count(200) == 1, statuses
         assert set(statuses) == {200, 400}
         assert callers[0].call("GET", "cas/data/x", token=root).data["metadata"]["version"] == version + 1
@@ -130,12 +130,16 @@ def test_concurrent_patches_lose_nothing(fleet: Fleet, callers: list[Connection]
 
     def patch(numbered: tuple[int, Connection]) -> int:
         number, connection = numbered
-        connection._http.putrequest("PATCH", "/v1/patched2/data/x")  # noqa: SLF001 - a method with a content type of its own
+        connection._http.putrequest("PATCH", "/v1/patched2/data/x")
         payload = b'{"data": {"k%d": "v"}}' % number
-        for header, value in (("X-Vault-Token", root), ("Content-Type", "application/merge-patch+json"), ("Content-Length", str(len(payload)))):
-            connection._http.putheader(header, value)  # noqa: SLF001 - as above
-        connection._http.endheaders(payload)  # noqa: SLF001 - as above
-        response = connection._http.getresponse()  # noqa: SLF001 - as above
+        for header, value in (
+            ("X-Vault-Token", root),
+            ("Content-Type", "application/merge-patch+json"),
+            ("Content-Length", str(len(payload))),
+        ):
+            connection._http.putheader(header, value)
+        connection._http.endheaders(payload)
+        response = connection._http.getresponse()
         response.read()
         return response.status
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import psutil
 import pytest
@@ -42,7 +43,7 @@ class Load:
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._write, args=(f"writer{number}",)) for number in range(WRITERS)]
 
-    def __enter__(self) -> Load:
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self

@@ -19,7 +19,7 @@ BATCH = 10
 
 def _dsn(fleet: Fleet) -> str:
     """Return how this test reaches the embedded database: as the operator would, from its data folder."""
-    from vault.storage.embedded import Embedded  # noqa: PLC0415 - the server under test is a process of its own
+    from vault.storage.embedded import Embedded
 
     return Embedded(fleet.folder / "data").dsn
 
@@ -66,11 +66,8 @@ def test_no_secret_rests_on_disk(tmp_path: Path) -> None:
 
 def _hex_free(dump: bytes) -> bytes:
     """Return the dump with its hex columns decoded, so that a secret stored as bytes is found as well."""
-    parts = []
-    for line in dump.split(b"\n"):
-        for column in line.split(b"\t"):
-            if column.startswith(b"\\\\x"):
-                parts.append(bytes.fromhex(column[3:].decode()))
+    columns = (column for line in dump.split(b"\n") for column in line.split(b"\t"))
+    parts = [bytes.fromhex(column[3:].decode()) for column in columns if column.startswith(b"\\\\x")]
     return b"\n".join(parts)
 
 
