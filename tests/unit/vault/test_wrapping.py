@@ -187,3 +187,15 @@ def test_wrap_needs_a_time(world: World) -> None:
     """The wrap path is for wrapping only."""
     with pytest.raises(InvalidRequest, match="requires response wrapping"):
         world.write("sys/wrapping/wrap", a=1)
+
+
+def test_cubbyhole_of_another_token_is_no_wrapping(world: World) -> None:
+    """What a holder writes into its own cubbyhole, under the names that wrapping uses, is not taken for a wrapped answer."""
+    token = world.holder(EVERYTHING)
+    forged = {"body": '{"auth":{"client_token":"x"}}', "creation_path": "x", "creation_time": "x", "ttl_seconds": 5}
+    for name in ("wrapped", "response"):
+        world.send(Operation.UPDATE, f"cubbyhole/{name}", forged, token=token)
+    for path in ("lookup", "unwrap", "rewrap"):
+        for fields, caller in (({"token": token}, ROOT), ({}, token)):
+            with pytest.raises(InvalidRequest, match="not valid or does not exist"):
+                world.send(Operation.UPDATE, f"sys/wrapping/{path}", fields, token=caller)
