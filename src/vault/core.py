@@ -22,6 +22,7 @@ from vault.logical.operation import Operation
 from vault.logical.request import Request
 from vault.logical.response import Response
 from vault.logical.token import Token
+from vault.modules.policy.acl import EMPTY_ACL
 from vault.modules.system.audit_table import AuditTable
 from vault.mounts import Mounts
 from vault.revocation import Revoker
@@ -78,7 +79,7 @@ class Core:
                 call = self._route(request, reader)
                 token = self.authority.identify(request, call.endpoint, reader)
                 try:
-                    principal = self.authority.authorize(request, call.endpoint, token, reader, self._find_exists(call, reader))
+                    principal = self._authorize(call, token, reader, trail)
                     trail.admit(principal, call.mount)
                     response, effects = self._perform(call, principal, trail)
                 finally:
@@ -87,6 +88,13 @@ class Core:
             for effect in effects:
                 effect()
             return response
+
+    def _authorize(self, call: Call, token: Token | None, reader: Transaction, trail: Trail) -> Principal:
+        try:
+            return self.authority.authorize(call.request, call.endpoint, token, reader, self._find_exists(call, reader))
+        except VaultError:  # the record says who was refused what
+            trail.recognise(Principal(request=call.request, token=token, acl=EMPTY_ACL), call.mount)
+            raise
 
     def _clear_away(self, token: Token) -> None:
         """Remove a token whose last use this was. It is refused already, and falls due by itself: a failure is no news to its holder."""

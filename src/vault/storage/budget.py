@@ -20,17 +20,19 @@ _local = _Local()
 _monotonic = SystemClock.monotonic
 
 
-@contextmanager
-def limited() -> Iterator[None]:
+class limited:  # noqa: N801 - used like the functions beside it; a class because it is entered for every request
     """Bound all that this thread asks of the storage inside; a bound that is already set stays."""
-    if _local.ends_at is not None:
-        yield
-        return
-    _local.ends_at = _monotonic() + limits.STORAGE_TIMEOUT_SECONDS
-    try:
-        yield
-    finally:
-        _local.ends_at = None
+
+    __slots__ = ("_outer",)
+
+    def __enter__(self) -> None:
+        self._outer = _local.ends_at is None
+        if self._outer:
+            _local.ends_at = _monotonic() + limits.STORAGE_TIMEOUT_SECONDS
+
+    def __exit__(self, *_: object) -> None:
+        if self._outer:
+            _local.ends_at = None
 
 
 @contextmanager

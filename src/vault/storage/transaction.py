@@ -11,7 +11,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -236,23 +236,30 @@ class Store:
         `before_commit` gets the result while the changes are checked and applied but not yet visible; if it raises, nothing
         of the transaction happens. Raises Conflict when other writers came first too often.
         """
-        with budget.limited(), ExitStack() as queued:
-            for attempt in range(limits.TRANSACTION_ATTEMPTS_MAX):
-                transaction = Transaction(self, fresh=attempt > 0)
-                result = work(transaction)
-                try:
-                    self._commit(transaction, result, before_commit)
-                except WriteConflict as conflict:
-                    if not budget.remaining_seconds():
-                        break
-                    # Writers of the host take turns at a contended row; that spares retries and decides nothing.
-                    if attempt == 0:
-                        queued.enter_context(self.cache.queue(str(conflict), _QUEUE_SECONDS))
-                    else:
-                        time.sleep(random.random() * min(0.0005 * 2**attempt, 0.02))  # noqa: S311 - spreads retries, no secret
-                else:
-                    return result
-            raise Conflict
+        with budget.limited():
+            try:
+                return self._attempt(work, before_commit, fresh=False)
+            except WriteConflict as conflict:
+                contended = str(conflict)
+            # Writers of the host take turns at a contended row; that spares retries and decides nothing.
+            with self.cache.queue(contended, _QUEUE_SECONDS):
+                return self._retry(work, before_commit)
+
+    def _retry(self, work: Callable[[Transaction], T], before_commit: Callable[[T], Any] | None) -> T:
+        for attempt in range(1, limits.TRANSACTION_ATTEMPTS_MAX):
+            if not budget.remaining_seconds():
+                break
+            if attempt > 1:
+                time.sleep(random.random() * min(0.0005 * 2**attempt, 0.02))  # noqa: S311 - spreads retries, no secret
+            with suppress(WriteConflict):
+                return self._attempt(work, before_commit, fresh=True)
+        raise Conflict
+
+    def _attempt(self, work: Callable[[Transaction], T], before_commit: Callable[[T], Any] | None, *, fresh: bool) -> T:
+        transaction = Transaction(self, fresh=fresh)
+        result = work(transaction)
+        self._commit(transaction, result, before_commit)
+        return result
 
     def _commit(self, transaction: Transaction, result: T, before_commit: Callable[[T], Any] | None) -> None:
         if not transaction.has_changes:
