@@ -354,3 +354,27 @@ def test_tidy_removes_accessors_without_token(world: World) -> None:
     assert world.first.revoker.tidy_accessors(1) == 1
     assert world.accessor(token) in world.list("auth/token/accessors")
     assert "stray" not in world.list("auth/token/accessors")
+
+
+def test_expired_token_gets_no_child_from_a_slow_clock(world: World) -> None:
+    """A host whose clock is behind still takes an expired token for alive: from the mark on it makes no children either."""
+    token = world.issue("default", ttl=60)
+    world.clock.advance(60)
+
+    class Slow:
+        """Lets a slow host try before every transaction but the first."""
+
+        count = 0
+
+        def run(self, work: Callable[[Transaction], Any]) -> Any:
+            """Run one transaction."""
+            self.count += 1
+            if self.count > 1:
+                world.clock.advance(-10)
+                with suppress(PermissionDenied):
+                    world.issue("default", parent=key_of(world, token))
+                world.clock.advance(10)
+            return world.first.store.run(work)
+
+    assert revoker_over(world, Slow()).revoke_due((lease_id_of(world, token),)) == ()
+    assert left_over(world) == []
