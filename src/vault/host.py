@@ -11,6 +11,7 @@ import os
 import struct
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -113,18 +114,22 @@ class HostPage:
         self.locked_in_memory = _lock_in_memory(self._map)
         self.host_id = os.urandom(12).hex()  # as other hosts know this one
         self._lock_file = os.memfd_create("health-vault-host", os.MFD_CLOEXEC)
+        weakref.finalize(self, os.close, self._lock_file)
         self._places = self._open_places()
         page = memoryview(self._map)
         self.generations = Generations(page[_GENERATIONS:_DOUBTS].cast("Q"), page[_DOUBTS:].cast("Q"), self)
         self._sequence = memoryview(self._map)[:8].cast("Q")
-        os.register_at_fork(after_in_child=self._after_fork)
+        _pages.add(self)
 
-    def _after_fork(self) -> None:
+    def after_fork(self) -> None:
+        """Give this process locks of its own."""
+        self._close_own()
         self._places = self._open_places()
 
     def _open_places(self) -> tuple["PlaceLock", ...]:
         """Return the locks of this process, on an open file of its own: what is inherited would not exclude its siblings."""
         own = os.open(f"/proc/self/fd/{self._lock_file}", os.O_RDWR | os.O_CLOEXEC)
+        self._close_own = weakref.finalize(self, os.close, own)
         return tuple(PlaceLock(own, place) for place in range(_LOCKS))
 
     @contextmanager
@@ -297,3 +302,12 @@ def _lock_in_memory(page: mmap.mmap) -> bool:
     libc = ctypes.CDLL(None, use_errno=True)
     address = ctypes.addressof(ctypes.c_char.from_buffer(page))
     return bool(libc.mlock(ctypes.c_void_p(address), ctypes.c_size_t(len(page))) == 0)
+
+
+def _after_fork() -> None:
+    for page in tuple(_pages):
+        page.after_fork()
+
+
+_pages: weakref.WeakSet[HostPage] = weakref.WeakSet()
+os.register_at_fork(after_in_child=_after_fork)
