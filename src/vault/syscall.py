@@ -12,6 +12,7 @@ import struct
 from typing import NamedTuple
 
 _libc = ctypes.PyDLL(None, use_errno=True)
+_TRIES = 40  # about as long as a record takes to be written
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock of Linux on 64 bits
 _STATX = struct.Struct("<28xH2xQQ88xII")  # of struct statx, the same everywhere: mode, inode, size, device
 _STATX_BYTES = 256
@@ -35,9 +36,11 @@ class FileLock:
         return bool(_libc.fcntl(self._file, fcntl.F_OFD_SETLK, self._take) == 0)
 
     def take(self) -> None:
-        """Take the lock, waiting for it if need be."""
-        if not self.try_take():
-            fcntl.fcntl(self._file, fcntl.F_OFD_SETLKW, self._take.raw[: _FLOCK.size])
+        """Take the lock, waiting for it if need be: at first without giving up the interpreter, as it is held for moments."""
+        for _ in range(_TRIES):
+            if self.try_take():
+                return
+        fcntl.fcntl(self._file, fcntl.F_OFD_SETLKW, self._take.raw[: _FLOCK.size])
 
     def free(self) -> None:
         """Free the lock."""
