@@ -124,7 +124,7 @@ class Fleet:
         """Return the end of the server's log."""
         return (self.folder / "server.log").read_text(errors="replace")[-3000:]
 
-    def initialize(self, shares: int = 3, threshold: int = 2) -> None:
+    def initialize(self, shares: int = 5, threshold: int = 3) -> None:
         """Initialise and unseal."""
         made = self.once("PUT", "sys/init", {"secret_shares": shares, "secret_threshold": threshold}).body
         self.keys, self.root = tuple(made["keys_base64"][:threshold]), made["root_token"]
