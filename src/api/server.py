@@ -26,8 +26,8 @@ from api.vault.sink import log_unexpected
 from api.worker import Worker
 from vault import config, limits, log
 from vault.bootstrap import DevServer, Service, build
-from vault.config import Settings
 from vault.host import HostPage
+from vault.settings import Settings
 from vault.storage.embedded import Embedded
 
 _PR_SET_DUMPABLE = 4
@@ -104,7 +104,7 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no typ
 
 def _gunicorn_settings(settings: Settings) -> dict[str, Any]:
     return {
-        "bind": str(settings.listen),
+        "bind": [str(listener.address) for listener in settings.listeners],
         "workers": settings.workers,
         "threads": settings.threads,
         "worker_class": Worker,
@@ -188,7 +188,7 @@ def _print_banner(settings: Settings, dev: DevServer) -> None:
     device = settings.audit[0].options.get("file_path", "")
     sys.stdout.write(
         "\nWARNING! dev mode: everything is thrown away at the end, and the root token is shown below.\n\n"
-        f"    $ export VAULT_ADDR='http://{settings.listen}'\n"
+        f"    $ export VAULT_ADDR='{settings.listeners[0].url}'\n"
         f"    $ export VAULT_TOKEN='{dev.root_token.reveal()}'\n\n"
         f"Unseal Key: {dev.unseal_key}\n"
         f"Root Token: {dev.root_token.reveal()}\n"

@@ -11,7 +11,6 @@ from vault.audit.device import Device, DeviceConfig, Host, make_device
 from vault.audit.trail import Broker
 from vault.authority import Authority
 from vault.clock import Clock, SystemClock, format_rfc3339_nano
-from vault.config import Settings
 from vault.core import Core
 from vault.crypto.random import random_bytes
 from vault.expiry import ExpiryWorker, Fenced, Leadership
@@ -45,6 +44,7 @@ from vault.mounts import Mounts, Registry, default_mounts
 from vault.revocation import Revoker, Runner
 from vault.seal import Seal
 from vault.secret import Secret
+from vault.settings import Settings
 from vault.storage import migration
 from vault.storage.barrier import Barrier
 from vault.storage.cache import Cache

@@ -14,6 +14,7 @@ from typing import Any
 from vault import hcl, limits
 from vault.logical.args import parse_bool, parse_duration
 from vault.secret import Secret
+from vault.settings import Address, AuditDevice, ClientSettings, Listener, Settings, Storage
 
 PREFIX = "HEALTH_VAULT_"
 DEV_ADDRESS = "127.0.0.1:4117"
@@ -21,64 +22,6 @@ DEV_ADDRESS = "127.0.0.1:4117"
 
 class WrongSetting(ValueError):
     """A setting that cannot be used; the text says which one and what was expected."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
-    """Where the server listens."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Storage:
-    """Which PostgreSQL: one named by its URL, one of our own in a folder, or one that is thrown away at the end."""
-
-    kind: str
-    connection_url: Secret = Secret("")  # noqa: RUF009 - immutable
-    path: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditDevice:
-    """An audit device that exists by configuration."""
-
-    kind: str
-    name: str
-    options: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """Everything the server can be told."""
-
-    listen: Address
-    storage: Storage
-    audit: tuple[AuditDevice, ...]
-    workers: int
-    threads: int
-    log_level: str
-    log_format: str
-    default_lease_seconds: int
-    max_lease_seconds: int
-    audit_dir: str
-    data_dir: str
-    pid_file: str
-    dev: bool
-    dev_root_token: Secret
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientSettings:
-    """Where a client command goes, and as whom."""
-
-    address: str
-    token: Secret
 
 
 # --- how a value is read ------------------------------------------------------------------------------------------------
@@ -260,7 +203,7 @@ def combine(*, dev: bool, flags: Mapping[str, Any], environment: Mapping[str, st
     if values["default_lease_ttl"] > values["max_lease_ttl"]:
         raise WrongSetting("default_lease_ttl: expected at most max_lease_ttl")
     return Settings(
-        listen=values["address"],
+        listeners=(Listener(address=values["address"]),),
         storage=_choose_storage(stanzas, values, dev=dev),
         audit=tuple(_read_device(stanza) for stanza in stanzas if stanza.kind == "audit"),
         default_lease_seconds=values["default_lease_ttl"],

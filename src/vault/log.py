@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 
-from vault.config import Settings
+from vault.settings import Settings
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from vault.cli.client import REFUSED, ask, connect, format_option, show
-from vault.config import Settings, WrongSetting, load_settings
+from vault.config import WrongSetting, load_settings
+from vault.settings import Settings
 
 
 @click.group()

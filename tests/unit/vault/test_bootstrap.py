@@ -6,13 +6,14 @@ from dataclasses import replace
 import pytest
 
 from vault.bootstrap import Service, find_dsn
-from vault.config import Storage, combine
+from vault.config import combine
 from vault.errors import StorageUnavailable
 from vault.host import HostPage
 from vault.logical.args import list_args
 from vault.logical.backend import Backend, Endpoint, Path
 from vault.logical.operation import Operation
 from vault.secret import Secret
+from vault.settings import Storage
 
 # Method and path, below the mount of the backend.
 PUBLIC = {

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from vault.config import AuditDevice, Settings, WrongSetting, combine, load_client_settings, load_settings, parse_file, settle
+from vault.config import WrongSetting, combine, load_client_settings, load_settings, parse_file, settle
+from vault.settings import AuditDevice, Settings
 
 LISTENER = 'listener "tcp" {\n  address = "127.0.0.1:5000"\n  tls_disable = true\n}\n'
 
@@ -100,7 +101,7 @@ def test_unknown_setting_only_warns() -> None:
 def test_file_is_hcl_or_json(text: str) -> None:
     """Both forms of a file say the same."""
     settings = make(text)
-    assert str(settings.listen) == "127.0.0.1:5000"
+    assert str(settings.listeners[0].address) == "127.0.0.1:5000"
     assert (settings.storage.kind, settings.storage.path) == ("embedded", "/data")
     assert settings.audit == (
         AuditDevice(kind="file", name="a", options={"file_path": "/a.log"}),
