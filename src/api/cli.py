@@ -3,12 +3,16 @@
 import re
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import click
 
 from vault.cli.group import commands
-from vault.config import WrongSetting, load_settings
+from vault.config import load_settings
+from vault.config_file import WrongSetting
+from vault.options import BLOCKS, TOP
+from vault.settings import Settings
 
 # Long options may have one dash, as Vault's command line has it: -dev, -config=FILE.
 _SINGLE_DASH = re.compile(r"-[a-z][a-z-]+(?:=.*)?", re.DOTALL)
@@ -20,36 +24,48 @@ def normalise(arguments: list[str]) -> list[str]:
     return [f"-{text}" if _SINGLE_DASH.fullmatch(text) else text for text in arguments[:end]] + arguments[end:]
 
 
+def _add_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Give the command a flag for every setting that is no secret."""
+    for block, table in reversed((("", TOP), *BLOCKS.items())):
+        for option in reversed(table):
+            if not option.secret:
+                name = f"{block}-{option.name}" if block else option.name
+                command = click.option(f"--{name.replace('_', '-')}", metavar="VALUE", help=option.help)(command)
+    return command
+
+
 @commands.command()
 @click.option("--dev", is_flag=True, help="Throw-away data, initialised and unsealed.")
-@click.option("--dev-root-token-id", help="Root token of the development server.")
 @click.option("--dev-listen-address", help="Where the development server listens.")
-@click.option("--config", "files", multiple=True, metavar="FILE", help="Configuration file, HCL or JSON; may be repeated.")
-@click.option("--address", help="Where to listen.")
-@click.option("--workers", help="Worker processes.")
-@click.option("--threads", help="Threads of each worker.")
-@click.option("--data-dir", help="Folder of the embedded PostgreSQL.")
-@click.option("--audit-dir", help="Folder of audit.log where no device is configured.")
-@click.option("--pid-file", help="File that holds the process id.")
-@click.option("--log-level", help="debug, info, warning or error.")
-@click.option("--log-format", help="console or json.")
-def server(*, dev: bool, files: tuple[str, ...], dev_listen_address: str | None, **flags: Any) -> None:
+@click.option("--config", "files", multiple=True, metavar="PATH", help="Configuration file or folder, HCL or JSON; may be repeated.")
+@click.option("--check", is_flag=True, help="Check the configuration and stop.")
+@click.option("--address", help="Short for --listener-address.")
+@_add_flags
+def server(*, dev: bool, dev_listen_address: str | None, files: tuple[str, ...], check: bool, address: str | None, **flags: Any) -> None:
     """Run the server."""
     # Client commands must not pay for the imports of a server.
     from api.server import serve  # noqa: PLC0415 - see above
     from api.vault.sink import log_unexpected  # noqa: PLC0415 - see above
 
-    if dev and dev_listen_address:
-        flags["address"] = dev_listen_address
+    flags["listener_address"] = (dev_listen_address if dev else None) or address or flags["listener_address"]
     try:
         settings = load_settings(dev=dev, flags=flags, files=files)
     except WrongSetting as wrong:
         raise click.ClickException(str(wrong)) from None
+    if check:
+        _report_check(settings)
+        return
     try:
         serve(settings)
     except Exception as error:  # noqa: BLE001 - whatever it is, an operator wants a sentence, and its place in the log
         log_unexpected(error)
         raise click.ClickException(f"cannot start: {type(error).__name__}: {error}") from None
+
+
+def _report_check(settings: Settings) -> None:
+    for warning in settings.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    click.echo("The configuration can be used.")
 
 
 def main() -> None:

@@ -1,290 +1,311 @@
-"""Where every setting comes from: defaults, then the file, then HEALTH_VAULT_* variables, then flags; the later one wins.
+"""Where every setting comes from: defaults, then the files, then HEALTH_VAULT_* variables, then flags; the later one wins.
 
-A table row is one setting. The only module that reads the environment, for the server and for the client commands alike.
-Unknown keys of a file only warn, because files of Vault have many that mean nothing here; a wrong value stops the start.
+The only module that reads the environment, for the server and for the client commands alike. Unknown keys only warn, because files of
+Vault have many that mean nothing here; a wrong value stops the start and says where it stands.
 """
 
 import os
-import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from base64 import b64decode
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vault import hcl, limits
-from vault.logical.args import parse_bool, parse_duration
+from vault import options
+from vault.config_file import LABELS, File, Found, Stanza, WrongSetting, list_files, parse_file, read_file
+from vault.options import Option
 from vault.secret import Secret
-from vault.settings import Address, AuditDevice, ClientSettings, Listener, Settings, Storage
+from vault.settings import AuditDevice, Checkpoints, ClientSettings, Listener, Proxies, Settings, StaticSeal, Storage, Tls
 
 PREFIX = "HEALTH_VAULT_"
-DEV_ADDRESS = "127.0.0.1:4117"
-
-
-class WrongSetting(ValueError):
-    """A setting that cannot be used; the text says which one and what was expected."""
-
-
-# --- how a value is read ------------------------------------------------------------------------------------------------
-
-
-def _parse_text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("text")  # noqa: TRY004 - the caller turns every ValueError into one message
-    return value
-
-
-def _parse_folder(value: Any) -> str:
-    return str(Path(_parse_text(value)).expanduser().absolute()) if value else ""
-
-
-def _whole_number(low: int, high: int) -> Callable[[Any], int]:
-    def parse(value: Any) -> int:
-        text = str(value)
-        if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) or not low <= int(text) <= high:
-            raise ValueError(f"a whole number from {low} to {high}")
-        return int(text)
-
-    return parse
-
-
-def _one_of(*choices: str) -> Callable[[Any], str]:
-    def parse(value: Any) -> str:
-        if value not in choices:
-            raise ValueError(f"one of {', '.join(choices)}")
-        return str(value)
-
-    return parse
-
-
-def _parse_lease(value: Any) -> int:
-    try:
-        seconds = parse_duration(value)
-    except ValueError:
-        seconds = 0
-    if seconds < 1:
-        raise ValueError("a duration of at least one second, like 768h")
-    return seconds
-
-
-def parse_address(value: Any) -> Address:
-    """Read `host:port`, an IPv6 host in brackets."""
-    found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]*)):([0-9]{1,5})", str(value), re.ASCII)
-    if found is None or int(found[3]) > 65535:
-        raise ValueError("host:port, like 127.0.0.1:4117")
-    return Address(host=found[1] or found[2] or "0.0.0.0", port=int(found[3]))  # noqa: S104 - an empty host asks for all interfaces
+KEY_BYTES = 32
+_CHECKPOINT_KINDS = ("file", "syslog", "postgres")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
-    """One plain setting: a key of the file, HEALTH_VAULT_<NAME> and, where the command has one, a flag."""
+class Sources:
+    """All that was said: by files, by variables, by flags."""
 
-    name: str
-    parse: Callable[[Any], Any]
-    default: Any
-    help: str
+    values: Mapping[str, Found]
+    stanzas: Mapping[str, tuple[Stanza, ...]]
+    environment: Mapping[str, str]
+    flags: Mapping[str, Any]
 
+    def read(self, table: tuple[Option, ...], block: str = "", values: Mapping[str, Found] | None = None) -> dict[str, Any]:
+        """Return the values of a table's options; those that a file gives are `values`, at the top level those of the top level."""
+        given = self.values if values is None else values
+        return {option.name: self._read(option, block, given.get(option.name)) for option in table}
 
-def _default_data_dir() -> str:
-    if os.geteuid() == 0:
-        return "/var/lib/health-vault"
-    return _parse_folder(os.environ.get("XDG_DATA_HOME", "~/.local/share") + "/health-vault")
+    def _read(self, option: Option, block: str, given: Found | None) -> Any:
+        found = self.find_outside(option, block) or given
+        if found is None:
+            return option.default()
+        try:
+            return option.parse(found.value)
+        except ValueError as expected:
+            name = f"{block} {option.name}" if block and found is given else option.name
+            prefix = f"{found.where}: {name}" if found is given else found.where
+            raise WrongSetting(f"{prefix}: expected {expected}") from None
 
+    def find_outside(self, option: Option, block: str = "") -> Found | None:
+        """Return what a flag or a variable says."""
+        name = f"{block}_{option.name}" if block else option.name
+        if self.flags.get(name) is not None:
+            return Found(value=self.flags[name], where=f"--{name.replace('_', '-')}")
+        variable = f"{PREFIX}{name.upper()}"
+        return Found(value=self.environment[variable], where=variable) if self.environment.get(variable) else None
 
-def _core_count() -> int:
-    return len(os.sched_getaffinity(0))
+    def is_said_outside(self, table: tuple[Option, ...], block: str) -> bool:
+        """Return whether a flag or a variable says anything about a block."""
+        return any(self.find_outside(option, block) for option in table)
 
-
-OPTIONS = (
-    Option(name="workers", parse=_whole_number(1, 256), default=_core_count, help="worker processes; one for each core"),
-    Option(name="threads", parse=_whole_number(1, 256), default=lambda: 8, help="threads of each worker"),
-    Option(name="log_level", parse=_one_of("debug", "info", "warning", "error"), default=lambda: "info", help="least level that is logged"),
-    Option(name="log_format", parse=_one_of("console", "json"), default=lambda: "console", help="form of the log lines"),
-    Option(name="default_lease_ttl", parse=_parse_lease, default=lambda: limits.DEFAULT_LEASE_SECONDS, help="lease where nobody says"),
-    Option(name="max_lease_ttl", parse=_parse_lease, default=lambda: limits.MAX_LEASE_SECONDS, help="longest lease"),
-    Option(name="data_dir", parse=_parse_folder, default=_default_data_dir, help="folder of the embedded PostgreSQL"),
-    Option(name="audit_dir", parse=_parse_folder, default=lambda: "", help="folder of audit.log where no device is configured"),
-    Option(name="pid_file", parse=_parse_folder, default=lambda: "", help="file that holds the server's process id"),
-    Option(name="address", parse=parse_address, default=lambda: parse_address(DEV_ADDRESS), help="where to listen"),
-    Option(name="connection_url", parse=_parse_text, default=lambda: "", help="URL of PostgreSQL"),
-    Option(name="dev_root_token_id", parse=_parse_text, default=lambda: "", help="root token of a development server"),
-)
-_FROM_STANZAS = frozenset({"address", "connection_url"})
-_STANZA_KEYS = {
-    "listener": frozenset({"address", "tls_disable"}),
-    "storage": frozenset({"connection_url", "path"}),
-    "audit": frozenset({"options", "type", "path", "description"}),
-}
-_STORAGE_KINDS = ("embedded", "inmem", "postgresql")
-
-
-# --- the file -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stanza:
-    """One block of the file: `listener "tcp" { ... }`."""
-
-    kind: str
-    labels: tuple[str, ...]
-    values: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class File:
-    """What a configuration file says."""
-
-    values: Mapping[str, Any] = field(default_factory=dict)
-    stanzas: tuple[Stanza, ...] = ()
-
-
-def parse_file(text: str) -> File:
-    """Read a configuration file, HCL or JSON; raises WrongSetting."""
-    try:
-        body = hcl.parse_json(text) if hcl.is_json(text) else hcl.parse_hcl(text)
-    except hcl.SyntaxFault as fault:
-        raise WrongSetting(f"configuration file: {fault}") from None
-    values: dict[str, Any] = {}
-    stanzas: list[Stanza] = []
-    for item in body.items:
-        name = item.keys[0]
-        if name in _STANZA_KEYS:
-            stanzas.extend(_read_stanzas(name, item.keys[1:], item.value))
-        elif len(item.keys) == 1 and not isinstance(item.value, hcl.Body | tuple):
-            values[name] = item.value
-        else:
-            values[name] = None  # a block that means nothing here; the caller warns
-    return File(values=values, stanzas=tuple(stanzas))
-
-
-def _read_stanzas(kind: str, labels: tuple[str, ...], value: Any) -> Iterator[Stanza]:
-    """Unfold labels: JSON nests them as objects, and repeats blocks in lists."""
-    if isinstance(value, tuple):
-        for member in value:
-            yield from _read_stanzas(kind, labels, member)
-    elif not isinstance(value, hcl.Body):
-        raise WrongSetting(f"{kind}: expected a block")
-    elif len(labels) < (2 if kind == "audit" else 1):
-        for item in value.items:
-            yield from _read_stanzas(kind, (*labels, *item.keys), item.value)
-    else:
-        yield Stanza(kind=kind, labels=labels, values={item.keys[0]: _plain(item.value) for item in value.items})
-
-
-def _plain(value: Any) -> Any:
-    return {item.keys[0]: _plain(item.value) for item in value.items} if isinstance(value, hcl.Body) else value
-
-
-# --- putting it together --------------------------------------------------------------------------------------------------
+    def find_stanza(self, kind: str, kinds: tuple[str, ...]) -> Stanza | None:
+        """Return the one block of a kind; raises WrongSetting for an unknown label."""
+        found = self.stanzas.get(kind, ())
+        if not found:
+            return None
+        if found[-1].labels and found[-1].labels[0] not in kinds:
+            raise WrongSetting(f"{found[-1].where}: {found[-1].title}: expected one of {', '.join(kinds)}")
+        return found[-1]
 
 
 def load_settings(*, dev: bool = False, flags: Mapping[str, Any] | None = None, files: tuple[str, ...] = ()) -> Settings:
     """Return the settings of a server; raises WrongSetting naming the one that cannot be used."""
-    texts = []
-    for name in files:
-        try:
-            texts.append(Path(name).read_text())
-        except (OSError, UnicodeDecodeError) as error:
-            raise WrongSetting(f"configuration file {name}: {getattr(error, 'strerror', None) or 'not text'}") from None
-    return combine(dev=dev, flags=flags or {}, environment=os.environ, files=tuple(parse_file(text) for text in texts))
+    names = files or tuple(name for name in os.environ.get(f"{PREFIX}CONFIG", "").split(os.pathsep) if name)
+    read = tuple(read_file(path) for path in list_files(names))
+    return combine(dev=dev, flags=flags or {}, environment=os.environ, files=read)
+
+
+def _default_data_dir(environment: Mapping[str, str]) -> str:
+    if os.geteuid() == 0:
+        return "/var/lib/health-vault"
+    return options.parse_path(environment.get("XDG_DATA_HOME", "~/.local/share") + "/health-vault")
 
 
 def combine(*, dev: bool, flags: Mapping[str, Any], environment: Mapping[str, str], files: tuple[File, ...]) -> Settings:
     """Return the settings that these sources make together."""
-    warnings: list[str] = []
-    stanzas = tuple(stanza for file in files for stanza in file.stanzas)
-    found: dict[str, Any] = {}
-    for file in files:
-        found |= file.values
-    known = {option.name for option in OPTIONS} - _FROM_STANZAS
-    warnings += [f"unknown setting {name!r} has no effect" for name in sorted(found.keys() - known)]
-    warnings += list(_warn_of_stanzas(stanzas))
-    found = {name: value for name, value in found.items() if name in known} | _from_stanzas(stanzas)
-    values = {option.name: _pick(option, flags, environment, found) for option in OPTIONS}
-    if values["default_lease_ttl"] > values["max_lease_ttl"]:
+    values = {name: found for file in files for name, found in file.values.items()}
+    sources = Sources(values=values, stanzas=_gather(files, environment), environment=environment, flags=flags)
+    top = sources.read(options.TOP)
+    top["data_dir"] = top["data_dir"] or _default_data_dir(environment)
+    if top["default_lease_ttl"] > top["max_lease_ttl"]:
         raise WrongSetting("default_lease_ttl: expected at most max_lease_ttl")
+    telemetry = sources.read(options.TELEMETRY, "telemetry", _values_of(sources.find_stanza("telemetry", ())))
+    origins = top["cors_allowed_origins"]
     return Settings(
-        listeners=(Listener(address=values["address"]),),
-        storage=_choose_storage(stanzas, values, dev=dev),
-        audit=tuple(_read_device(stanza) for stanza in stanzas if stanza.kind == "audit"),
-        default_lease_seconds=values["default_lease_ttl"],
-        max_lease_seconds=values["max_lease_ttl"],
+        listeners=_read_listeners(sources, top["max_request_size"]),
+        storage=_read_storage(sources, top["data_dir"], dev=dev),
+        audit=tuple(_read_device(sources, stanza) for stanza in sources.stanzas.get("audit", ())),
+        checkpoints=_read_checkpoints(sources),
+        seal=_read_seal(sources),
+        default_lease_seconds=top["default_lease_ttl"],
+        max_lease_seconds=top["max_lease_ttl"],
+        request_seconds_max=top["max_request_duration"],
+        prometheus_retention_seconds=telemetry["prometheus_retention_time"],
+        cors_allowed_origins=origins or (options.DEV_ORIGINS if dev else ()),
         dev=dev,
-        dev_root_token=Secret(values["dev_root_token_id"]),
-        warnings=tuple(warnings),
-        **{name: values[name] for name in ("workers", "threads", "log_level", "log_format", "data_dir", "audit_dir", "pid_file")},
+        dev_root_token=Secret(top["dev_root_token_id"]),
+        warnings=tuple(_warn(sources)),
+        **{name: top[name] for name in _PLAIN},
     )
 
 
-def _pick(option: Option, flags: Mapping[str, Any], environment: Mapping[str, str], found: Mapping[str, Any]) -> Any:
-    variable = PREFIX + option.name.upper()
-    if flags.get(option.name) is not None:
-        source, value = f"--{option.name.replace('_', '-')}", flags[option.name]
-    elif environment.get(variable):
-        source, value = variable, environment[variable]
-    elif option.name in found:
-        source, value = option.name, found[option.name]
-    else:
-        return option.default()
-    try:
-        return option.parse(value)
-    except ValueError as expected:
-        raise WrongSetting(f"{source}: expected {expected}") from None
+# Options of the top level that are settings of the same name.
+_PLAIN = (
+    "workers",
+    "threads",
+    "log_level",
+    "log_format",
+    "log_file",
+    "pid_file",
+    "api_addr",
+    "data_dir",
+    "audit_dir",
+    "audit_retention_days",
+    "disable_mlock",
+    "raw_storage_endpoint",
+)
 
 
-def _from_stanzas(stanzas: tuple[Stanza, ...]) -> dict[str, Any]:
-    """Return the plain settings that stand inside blocks."""
-    found: dict[str, Any] = {}
+def _gather(files: tuple[File, ...], environment: Mapping[str, str]) -> Mapping[str, tuple[Stanza, ...]]:
+    """Return the blocks by kind. A variable with the JSON form of a block takes the place of those in files."""
+    gathered: dict[str, tuple[Stanza, ...]] = {}
+    for kind in LABELS:
+        variable = f"{PREFIX}{kind.upper()}"
+        text = environment.get(variable)
+        of_files = tuple(tuple(stanza for stanza in file.stanzas if stanza.kind == kind) for file in files)
+        if text and LABELS[kind]:
+            of_files = (parse_file(f'{{"{kind}": {text}}}', variable).stanzas,)
+        if kind in {"listener", "audit"}:
+            gathered[kind] = tuple(stanza for group in of_files for stanza in group)
+            continue
+        for group in of_files:
+            if len(group) > 1:
+                raise WrongSetting(f"{group[1].where}: {kind}: expected one")
+            gathered[kind] = group or gathered.get(kind, ())
+    return gathered
+
+
+def _values_of(stanza: Stanza | None) -> Mapping[str, Found]:
+    return {} if stanza is None else stanza.values
+
+
+# --- blocks -----------------------------------------------------------------------------------------------------------------
+
+
+def _read_listeners(sources: Sources, body_bytes_max: int) -> tuple[Listener, ...]:
+    stanzas = sources.stanzas.get("listener", ())
     for stanza in stanzas:
-        if stanza.kind == "listener":
-            if stanza.labels != ("tcp",):
-                raise WrongSetting(f"listener {' '.join(stanza.labels)!r}: expected tcp")
-            if "address" in found:
-                raise WrongSetting("listener: expected one")
-            if not _is_true(stanza.values.get("tls_disable", False), "listener tls_disable"):
-                raise WrongSetting("listener: expected tls_disable = true, plain HTTP is all that this release serves")
-            found["address"] = stanza.values.get("address", DEV_ADDRESS)
-        elif stanza.kind == "storage" and "connection_url" in stanza.values:
-            found["connection_url"] = stanza.values["connection_url"]
-    return found
+        if stanza.labels != ("tcp",):
+            raise WrongSetting(f'{stanza.where}: {stanza.title}: expected listener "tcp"')
+    if len(stanzas) > 1 and sources.is_said_outside(options.LISTENER, "listener"):
+        raise WrongSetting("listener: expected no variable and no flag where the files have several")
+    if not stanzas:
+        values = sources.read(options.LISTENER, "listener", {})
+        plain = not (values["tls_cert_file"] or values["tls_key_file"])
+        return (_make_listener({**values, "tls_disable": plain or values["tls_disable"]}, body_bytes_max, "listener"),)
+    listeners = tuple(
+        _make_listener(sources.read(options.LISTENER, "listener", stanza.values), body_bytes_max, f"{stanza.where}: listener")
+        for stanza in stanzas
+    )
+    addresses = [str(listener.address) for listener in listeners]
+    if len(set(addresses)) < len(addresses):
+        raise WrongSetting(f"{stanzas[-1].where}: listener: expected addresses that differ")
+    return listeners
 
 
-def _is_true(value: Any, name: str) -> bool:
-    try:
-        return parse_bool(value)
-    except ValueError as expected:
-        raise WrongSetting(f"{name}: {expected}") from None
+def _make_listener(values: Mapping[str, Any], body_bytes_max: int, where: str) -> Listener:
+    return Listener(
+        address=values["address"],
+        tls=None if values["tls_disable"] else _make_tls(values, where),
+        proxies=Proxies(
+            networks=values["x_forwarded_for_authorized_addrs"],
+            hop_skips=values["x_forwarded_for_hop_skips"],
+            reject_not_authorized=values["x_forwarded_for_reject_not_authorized"],
+            reject_not_present=values["x_forwarded_for_reject_not_present"],
+        ),
+        body_bytes_max=values["max_request_size"] or body_bytes_max,
+        unauthenticated_metrics=values["telemetry"],
+        unauthenticated_in_flight=values["inflight_requests_logging"],
+        unauthenticated_rekey=not values["disable_unauthed_rekey_endpoints"],
+        unauthenticated_generate_root=not values["disable_unauthed_generate_root_endpoints"],
+    )
 
 
-def _warn_of_stanzas(stanzas: tuple[Stanza, ...]) -> Iterator[str]:
-    for stanza in stanzas:
-        for name in sorted(stanza.values.keys() - _STANZA_KEYS[stanza.kind]):
-            yield f"unknown setting {name!r} in {stanza.kind} has no effect"
+def _make_tls(values: Mapping[str, Any], where: str) -> Tls:
+    if not values["tls_cert_file"] or not values["tls_key_file"]:
+        raise WrongSetting(f"{where}: expected tls_cert_file and tls_key_file, or tls_disable = true")
+    if values["tls_min_version"] > values["tls_max_version"]:
+        raise WrongSetting(f"{where}: tls_min_version: expected at most tls_max_version")
+    if values["tls_require_and_verify_client_cert"] and values["tls_disable_client_certs"]:
+        raise WrongSetting(f"{where}: expected one of tls_require_and_verify_client_cert and tls_disable_client_certs")
+    if values["tls_require_and_verify_client_cert"] and not values["tls_client_ca_file"]:
+        raise WrongSetting(f"{where}: tls_client_ca_file: expected a file, to verify client certificates with")
+    return Tls(
+        cert_file=values["tls_cert_file"],
+        key_file=values["tls_key_file"],
+        min_version=values["tls_min_version"],
+        max_version=values["tls_max_version"],
+        cipher_suites=":".join(values["tls_cipher_suites"]),
+        client_ca_file=values["tls_client_ca_file"],
+        require_client_cert=values["tls_require_and_verify_client_cert"],
+        disable_client_certs=values["tls_disable_client_certs"],
+    )
 
 
-def _choose_storage(stanzas: tuple[Stanza, ...], values: Mapping[str, Any], *, dev: bool) -> Storage:
-    chosen = [stanza for stanza in stanzas if stanza.kind == "storage"]
-    if len(chosen) > 1:
-        raise WrongSetting("storage: expected one")
-    if chosen:
-        kind = chosen[0].labels[0]
-        if kind not in _STORAGE_KINDS:
-            raise WrongSetting(f"storage {kind!r}: expected one of {', '.join(_STORAGE_KINDS)}")
-        path = _parse_folder(chosen[0].values.get("path", "")) or values["data_dir"]
-    else:
-        kind = "inmem" if dev else "postgresql" if values["connection_url"] else "embedded"
-        path = values["data_dir"]
+def _read_storage(sources: Sources, data_dir: str, *, dev: bool) -> Storage:
+    stanza = sources.find_stanza("storage", tuple(options.STORAGE))
+    url_is_said = sources.is_said_outside(options.STORAGE["postgresql"], "storage")
+    kind = "postgresql" if url_is_said else stanza.labels[0] if stanza else "inmem" if dev else "embedded"
+    values = sources.read(options.STORAGE[kind], "storage", _values_of(stanza))
     if kind == "postgresql":
-        if not re.match(r"postgres(?:ql)?://", values["connection_url"]):
-            raise WrongSetting("storage connection_url: expected a URL like postgresql://user@host/database")
+        if not values["connection_url"]:
+            raise WrongSetting(f"{stanza.where if stanza else ''}: storage connection_url: expected {_EXPECTED_URL}")
         return Storage(kind=kind, connection_url=Secret(values["connection_url"]))
-    return Storage(kind=kind, path=path if kind == "embedded" else "")
+    return Storage(kind=kind, path=(values["path"] or data_dir) if kind == "embedded" else "")
 
 
-def _read_device(stanza: Stanza) -> AuditDevice:
-    options = stanza.values.get("options", {})
-    if not isinstance(options, dict) or not all(isinstance(value, str) for value in options.values()):
-        raise WrongSetting(f"audit {' '.join(stanza.labels)!r}: expected options with text values")
-    return AuditDevice(kind=stanza.labels[0], name=stanza.labels[-1].strip("/"), options=options)
+_EXPECTED_URL = "a URL like postgresql://user@host/database"
+
+
+def _read_device(sources: Sources, stanza: Stanza) -> AuditDevice:
+    values = {option.name: sources._read(option, stanza.title, stanza.values.get(option.name)) for option in options.AUDIT}  # noqa: SLF001 - devices have no variables of their own
+    return AuditDevice(kind=stanza.labels[0], name=stanza.labels[-1].strip("/"), **values)
+
+
+def _read_checkpoints(sources: Sources) -> Checkpoints:
+    stanza = sources.find_stanza("audit_checkpoint", _CHECKPOINT_KINDS)
+    values = sources.read(options.CHECKPOINT, "audit_checkpoint", _values_of(stanza))
+    return Checkpoints(
+        kind=stanza.labels[0] if stanza else "",
+        options=values["options"],
+        interval_seconds=values["interval"],
+        records=values["records"],
+    )
+
+
+def _read_seal(sources: Sources) -> StaticSeal | None:
+    stanza = sources.find_stanza("seal", ("static", "shamir"))
+    if (stanza and stanza.labels == ("shamir",)) or not (stanza or sources.is_said_outside(options.STATIC_SEAL, "seal")):
+        return None
+    values = sources.read(options.STATIC_SEAL, "seal", _values_of(stanza))
+    where = f"{stanza.where}: {stanza.title}" if stanza else 'seal "static"'
+    if not values["current_key_id"]:
+        raise WrongSetting(f"{where}: current_key_id: expected a name for the key")
+    if bool(values["previous_key_id"]) is not bool(values["previous_key"]) or values["previous_key_id"] == values["current_key_id"]:
+        raise WrongSetting(f"{where}: expected previous_key_id and previous_key together, other than the current ones")
+    return StaticSeal(
+        current_key_id=values["current_key_id"],
+        current_key=_read_key(values["current_key"], sources.environment, f"{where}: current_key"),
+        previous_key_id=values["previous_key_id"],
+        previous_key=_read_key(values["previous_key"], sources.environment, f"{where}: previous_key")
+        if values["previous_key"]
+        else Secret(""),
+        disabled=values["disabled"],
+    )
+
+
+def _read_key(text: str, environment: Mapping[str, str], where: str) -> Secret:
+    """Return a key of a seal as hex, from where `text` says: a file, a variable, or itself."""
+    kind, _, place = text.partition("://")
+    try:
+        raw = Path(place).read_bytes() if kind == "file" else environment.get(place, "").encode() if kind == "env" else text.encode()
+    except OSError as error:
+        raise WrongSetting(f"{where}: {place}: {error.strerror}") from None
+    for parse in (*((bytes,) if kind == "file" else ()), _parse_hex, _parse_base64):
+        key = parse(raw)
+        if len(key) == KEY_BYTES:
+            return Secret(key.hex())
+    raise WrongSetting(f"{where}: expected {KEY_BYTES} bytes, in a file (file://PATH) or a variable (env://NAME); as text, base64 or hex")
+
+
+def _parse_hex(raw: bytes) -> bytes:
+    try:
+        return bytes.fromhex(raw.decode("ascii"))
+    except ValueError:
+        return b""
+
+
+def _parse_base64(raw: bytes) -> bytes:
+    try:
+        return b64decode(raw.strip(), validate=True)
+    except ValueError:
+        return b""
+
+
+def _warn(sources: Sources) -> Iterator[str]:
+    """Name what has no effect."""
+    for name in sorted(sources.values.keys() - {option.name for option in options.TOP}):
+        yield f"{sources.values[name].where}: unknown setting {name!r} has no effect"
+    tables = {**options.BLOCKS, "audit": options.AUDIT, "audit_checkpoint": options.CHECKPOINT}
+    for kind, stanzas in sources.stanzas.items():
+        known = {option.name for option in tables[kind]}
+        for stanza in stanzas:
+            for name in sorted(stanza.values.keys() - known):
+                yield f"{stanza.values[name].where}: unknown setting {name!r} in {kind} has no effect"
+
+
+# --- what the rest of the service asks for ----------------------------------------------------------------------------------
 
 
 def settle(settings: Settings, scratch: str) -> Settings:
@@ -297,9 +318,6 @@ def settle(settings: Settings, scratch: str) -> Settings:
     return replace(settings, storage=storage, audit=settings.audit or (default,))
 
 
-# --- clients ------------------------------------------------------------------------------------------------------------
-
-
 def load_client_settings(environment: Mapping[str, str] | None = None) -> ClientSettings:
     """Return where client commands go: VAULT_ADDR or BAO_ADDR, VAULT_TOKEN or BAO_TOKEN, else the file ~/.vault-token."""
     found = os.environ if environment is None else environment
@@ -309,4 +327,5 @@ def load_client_settings(environment: Mapping[str, str] | None = None) -> Client
             token = Path(found["HOME"], ".vault-token").read_text().strip()
         except (OSError, UnicodeDecodeError):
             token = ""
-    return ClientSettings(address=found.get("VAULT_ADDR") or found.get("BAO_ADDR") or f"http://{DEV_ADDRESS}", token=Secret(token))
+    address = found.get("VAULT_ADDR") or found.get("BAO_ADDR") or f"http://{options.DEV_ADDRESS}"
+    return ClientSettings(address=address, token=Secret(token))

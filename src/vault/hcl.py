@@ -275,14 +275,30 @@ def _refuse_constant(name: str) -> NoReturn:
     raise SyntaxFault(f"{name} is not a number")
 
 
-def _settle(value: Any, depth: int) -> Value:
-    """Turn decoded JSON into values within bounds."""
+# Every string of a JSON text, and whether it is the name of a member; names come in the order of a walk through the values.
+_JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"(\s*:)?', re.DOTALL)
+
+
+def _name_lines(text: str) -> Iterator[int]:
+    line, end = 1, 0
+    for found in _JSON_STRING.finditer(text):
+        line, end = line + text.count("\n", end, found.start()), found.start()
+        if found[1]:
+            yield line
+
+
+def _settle(value: Any, depth: int, lines: Iterator[int]) -> Value:
+    """Turn decoded JSON into values within bounds, each member with the line of its name."""
     if depth > limits.POLICY_DEPTH_MAX:
         raise SyntaxFault("nested too deep")
     if isinstance(value, list):
-        return tuple(_settle(member, depth + 1) for member in value)
+        return tuple([_settle(member, depth + 1, lines) for member in value])
     if isinstance(value, Body):
-        return Body(tuple(Item(item.keys, _settle(item.value, depth + 1)) for item in value.items))
+        items = []
+        for item in value.items:
+            line = next(lines)
+            items.append(Item(item.keys, _settle(item.value, depth + 1, lines), line))
+        return Body(tuple(items))
     if (isinstance(value, float) and math.isinf(value)) or (isinstance(value, int) and not -_INT_MAX - 1 <= value <= _INT_MAX):
         raise SyntaxFault("number out of range")
     return value
@@ -296,7 +312,7 @@ def parse_json(text: str) -> Body:
             object_pairs_hook=lambda pairs: Body(tuple(Item((key,), member) for key, member in pairs)),
             parse_constant=_refuse_constant,
         )
-        return _settle(value, 0)  # type: ignore[no-any-return]  # the caller has seen the opening brace
+        return _settle(value, 0, _name_lines(text))  # type: ignore[no-any-return]  # the caller has seen the opening brace
     except SyntaxFault:
         raise
     except RecursionError:

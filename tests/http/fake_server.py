@@ -52,7 +52,7 @@ class FakeService:
 def main() -> None:
     """Serve until stopped."""
     address, workers, threads, seen = sys.argv[1:]
-    settings = combine(dev=True, flags={"address": address, "workers": workers, "threads": threads}, environment={}, files=())
+    settings = combine(dev=True, flags={"listener_address": address, "workers": workers, "threads": threads}, environment={}, files=())
     log.configure(settings)
     service = FakeService(Path(seen))
     Application(settings, service, None).run()  # type: ignore[arg-type]  # a fake of the service

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from vault.cli.client import REFUSED, ask, connect, format_option, show
-from vault.config import WrongSetting, load_settings
+from vault.config import load_settings
+from vault.config_file import WrongSetting
 from vault.settings import Settings
 
 
@@ -69,7 +70,6 @@ def seal() -> None:
 @operator.command()
 @click.option("--config", "files", multiple=True, metavar="FILE", help="Configuration file of the server.")
 @click.option("--data-dir", help="Folder of the embedded PostgreSQL.")
-@click.option("--connection-url", help="URL of PostgreSQL.")
 @click.option("--reset", is_flag=True, help="Delete everything in the database first.")
 @click.option("--yes", is_flag=True, help="Do not ask before deleting.")
 def migrate(files: tuple[str, ...], reset: bool, yes: bool, **flags: Any) -> None:

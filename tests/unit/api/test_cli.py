@@ -1,6 +1,9 @@
-import pytest
+from pathlib import Path
 
-from api.cli import normalise
+import pytest
+from click.testing import CliRunner
+
+from api.cli import normalise, server
 
 
 @pytest.mark.parametrize(
@@ -19,3 +22,36 @@ from api.cli import normalise
 def test_long_options_take_one_dash(given: list[str], normal: list[str]) -> None:
     """Vault's single-dash options work; values and everything behind `--` stay."""
     assert normalise(given) == normal
+
+
+def check(folder: Path, text: str, *flags: str) -> tuple[int, str]:
+    """Return what a check of a configuration exits with and says."""
+    (folder / "vault.hcl").write_text(text)
+    answer = CliRunner().invoke(server, ["--config", str(folder / "vault.hcl"), "--check", *flags])
+    return answer.exit_code, answer.output
+
+
+def test_check_refuses_a_wrong_value_with_its_place(tmp_path: Path) -> None:
+    """The exit code tells, and the message names file, line and what was expected; flags are checked, too."""
+    assert check(tmp_path, "workers = 1\nthreads = 0")[1].endswith(
+        f"{tmp_path}/vault.hcl:2: threads: expected a whole number from 1 to 256\n"
+    )
+    assert check(tmp_path, "threads = 0")[0] == 1
+    code, text = check(tmp_path, "threads = 1", "--listener-tls-min-version=tls10")
+    assert (code, "--listener-tls-min-version: expected one of tls12, tls13" in text) == (1, True)
+
+
+def test_check_accepts_without_starting(tmp_path: Path) -> None:
+    """Unknown keys are only named."""
+    code, text = check(tmp_path, 'ui = true\nstorage "embedded" { path = "/nowhere" }')
+    assert code == 0
+    assert "vault.hcl:1: unknown setting 'ui' has no effect" in text
+    assert "The configuration can be used." in text
+
+
+def test_secret_has_no_flag() -> None:
+    """Other users of the machine see command lines."""
+    help_text = CliRunner().invoke(server, ["--help"]).output
+    assert "--storage-path" in help_text
+    assert "connection-url" not in help_text
+    assert "current-key " not in help_text

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from vault.config import WrongSetting, combine, load_client_settings, load_settings, parse_file, settle
+from vault import options
+from vault.config import combine, load_client_settings, load_settings, settle
+from vault.config_file import WrongSetting, parse_file
 from vault.settings import AuditDevice, Settings
 
 LISTENER = 'listener "tcp" {\n  address = "127.0.0.1:5000"\n  tls_disable = true\n}\n'
@@ -14,34 +16,81 @@ def make(
     text: str = "", *, dev: bool = False, flags: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None
 ) -> Settings:
     """Return the settings that a file and other sources make."""
-    return combine(dev=dev, flags=flags or {}, environment=environment or {}, files=(parse_file(text),) if text else ())
+    return combine(dev=dev, flags=flags or {}, environment=environment or {}, files=(parse_file(text, "f"),) if text else ())
+
+
+TLS = 'tls_cert_file = "/c"\n tls_key_file = "/k"\n'
+STATIC = "00" * 32
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("workers = 0", "workers: expected a whole number from 1"),
-        ("workers = true", "workers: expected a whole number"),
-        ('workers = "two"', "workers: expected a whole number"),
-        ('log_level = "loud"', "log_level: expected one of debug"),
-        ('max_lease_ttl = "soon"', "max_lease_ttl: expected a duration"),
+        ("\nworkers = 0", "f:2: workers: expected a whole number from 1"),
+        ("workers = true", "f:1: workers: expected a whole number"),
+        ('workers = "two"', "f:1: workers: expected a whole number"),
+        ('{\n"a": 1,\n"workers":\n"x"}', "f:3: workers: expected a whole number"),
+        ('{"log_level": "\\"workers\\":",\n"workers": 0}', "f:2: workers: expected a whole number"),
+        ('log_level = "loud"', "f:1: log_level: expected one of trace"),
+        ('max_lease_ttl = "soon"', "f:1: max_lease_ttl: expected a duration"),
         ('default_lease_ttl = "2h"\nmax_lease_ttl = "1h"', "default_lease_ttl: expected at most"),
-        ("data_dir = 5", "data_dir: expected text"),
-        ('listener "unix" {}', "listener 'unix': expected tcp"),
-        ('listener "tcp" { address = "127.0.0.1:4117" }', "listener: expected tls_disable"),
-        ('listener "tcp" {\n address = "here"\n tls_disable = 1\n}', "address: expected host:port"),
-        ('listener "tcp" {\n address = "a:70000"\n tls_disable = 1\n}', "address: expected host:port"),
-        (LISTENER * 2, "listener: expected one"),
-        ('listener "tcp" { tls_disable = "perhaps" }', "listener tls_disable: expected true or false"),
-        ('storage "raft" {}', "storage 'raft': expected one of embedded"),
-        ('storage "inmem" {}\nstorage "inmem" {}', "storage: expected one"),
-        ('storage "postgresql" {}', "storage connection_url: expected a URL"),
-        ('storage "postgresql" { connection_url = "host=a" }', "storage connection_url: expected a URL"),
-        ('audit "file" "a" { options = "b" }', "audit 'file a': expected options"),
-        ('audit "file" "a" {\n options = { file_path = 5 }\n}', "audit 'file a': expected options"),
-        ("workers", "configuration file: "),
-        ("{", "configuration file: "),
-        ("storage = 5", "storage: expected a block"),
+        ("data_dir = 5", "f:1: data_dir: expected text"),
+        ("workers = [1]", "f:1: workers: expected a whole number"),
+        ("workers {}", "f:1: workers: expected a whole number"),
+        ("max_request_size = 0", "f:1: max_request_size: expected a whole number from 1"),
+        ('max_request_duration = "-1s"', "f:1: max_request_duration: expected a duration"),
+        ('cors_allowed_origins = ["*"]', "f:1: cors_allowed_origins: expected origins"),
+        ('cors_allowed_origins = ["https://a/b"]', "f:1: cors_allowed_origins: expected origins"),
+        ("cors_allowed_origins = [1]", "f:1: cors_allowed_origins: expected a list"),
+        ('raw_storage_endpoint = "perhaps"', "f:1: raw_storage_endpoint: expected true or false"),
+        ('listener "unix" {}', 'f:1: listener "unix": expected listener "tcp"'),
+        ('listener "tcp" { address = "127.0.0.1:4117" }', "f:1: listener: expected tls_cert_file and tls_key_file, or tls_disable"),
+        ('listener "tcp" {\n address = "here"\n tls_disable = 1\n}', "f:2: listener address: expected host:port"),
+        ('listener "tcp" {\n address = "a:70000"\n tls_disable = 1\n}', "f:2: listener address: expected host:port"),
+        (LISTENER * 2, "f:5: listener: expected addresses that differ"),
+        ('listener "tcp" { tls_disable = "perhaps" }', "f:1: listener tls_disable: expected true or false"),
+        (f'listener "tcp" {{\n{TLS}tls_min_version = "tls10"\n}}', "f:4: listener tls_min_version: expected one of tls12, tls13"),
+        (
+            f'listener "tcp" {{\n{TLS}tls_min_version = "tls13"\n tls_max_version = "tls12"\n}}',
+            "f:1: listener: tls_min_version: expected at most",
+        ),
+        (f'listener "tcp" {{\n{TLS}tls_require_and_verify_client_cert = true\n}}', "f:1: listener: tls_client_ca_file: expected a file"),
+        (
+            f'listener "tcp" {{\n{TLS}tls_require_and_verify_client_cert = true\n tls_disable_client_certs = true\n}}',
+            "f:1: listener: expected one of",
+        ),
+        (
+            'listener "tcp" {\n tls_disable = 1\n x_forwarded_for_authorized_addrs = "a"\n}',
+            "f:3: listener x_forwarded_for_authorized_addrs: expected IP",
+        ),
+        (
+            'listener "tcp" {\n tls_disable = 1\n telemetry { unauthenticated_metrics_access = 5 }\n}',
+            "f:3: listener telemetry: expected true",
+        ),
+        ('storage "raft" {}', 'f:1: storage "raft": expected one of postgresql'),
+        ('storage "inmem" {}\nstorage "inmem" {}', "f:2: storage: expected one"),
+        ('storage "postgresql" {}', "f:1: storage connection_url: expected a URL"),
+        ('storage "postgresql" { connection_url = "host=a" }', "f:1: storage connection_url: expected a URL"),
+        ('audit "file" "a" { options = "b" }', 'f:1: audit "file" "a" options: expected options'),
+        ('audit "file" "a" {\n options = { file_path = [5] }\n}', 'f:2: audit "file" "a" options: expected options'),
+        ('audit_checkpoint "raft" {}', 'f:1: audit_checkpoint "raft": expected one of file'),
+        ('audit_checkpoint "file" { interval = "0s" }', "f:1: audit_checkpoint interval: expected a duration"),
+        ('seal "awskms" {}', 'f:1: seal "awskms": expected one of static'),
+        ('seal "static" {}', 'f:1: seal "static": current_key_id: expected a name'),
+        ('seal "static" {\n current_key_id = "a"\n}', 'f:1: seal "static": current_key: expected 32 bytes'),
+        (
+            'seal "static" {\n current_key_id = "a"\n current_key = "file:///none"\n}',
+            'f:1: seal "static": current_key: /none: No such file',
+        ),
+        (f'seal "static" {{\n current_key_id = "a"\n current_key = "{"x" * 32}"\n}}', 'f:1: seal "static": current_key: expected 32 bytes'),
+        (
+            f'seal "static" {{\n current_key_id = "a"\n current_key = "{STATIC}"\n previous_key_id = "b"\n}}',
+            'f:1: seal "static": expected previous_key_id and previous_key together',
+        ),
+        ('telemetry { prometheus_retention_time = "x" }', "f:1: telemetry prometheus_retention_time: expected a duration"),
+        ("workers", "f: "),
+        ("{", "f: "),
+        ("storage = 5", "f:1: storage: expected a block"),
     ],
 )
 def test_wrong_setting_stops_the_start(text: str, expected: str) -> None:
@@ -83,11 +132,11 @@ def test_wrong_value_is_named_by_its_source() -> None:
 def test_unknown_setting_only_warns() -> None:
     """Files written for Vault start us; what has no effect is named."""
     settings = make(f'ui = true\ntelemetry {{ a = 1 }}\n{LISTENER}storage "inmem" {{ node_id = "a" }}')
-    assert settings.warnings == (
-        "unknown setting 'telemetry' has no effect",
-        "unknown setting 'ui' has no effect",
-        "unknown setting 'node_id' in storage has no effect",
-    )
+    assert set(settings.warnings) == {
+        "f:1: unknown setting 'ui' has no effect",
+        "f:2: unknown setting 'a' in telemetry has no effect",
+        "f:7: unknown setting 'node_id' in storage has no effect",
+    }
 
 
 @pytest.mark.parametrize(
@@ -113,7 +162,7 @@ def test_storage_follows_from_what_is_given() -> None:
     """Without a word of storage: thrown away for development, else our own PostgreSQL in the data folder."""
     assert make(dev=True).storage.kind == "inmem"
     assert make(environment={"HEALTH_VAULT_DATA_DIR": "/d"}).storage.path == "/d"
-    assert make(environment={"HEALTH_VAULT_CONNECTION_URL": "postgres://a/b"}).storage.kind == "postgresql"
+    assert make(environment={"HEALTH_VAULT_STORAGE_CONNECTION_URL": "postgres://a/b"}).storage.kind == "postgresql"
 
 
 @pytest.mark.parametrize(
@@ -129,6 +178,100 @@ def test_there_is_always_an_audit_device(text: str, environment: dict[str, str],
     settled = settle(make(text, environment=environment), "/scratch")
     assert [device.options["file_path"] for device in settled.audit] == [path]
     assert settled.storage.path
+
+
+def test_every_setting_is_documented() -> None:
+    """The page of settings names every key of every table, its variable and its default's meaning."""
+    page = Path("docs/configuration.md").read_text()
+    tables = {"": options.TOP, **options.BLOCKS, "audit": options.AUDIT, "audit_checkpoint": options.CHECKPOINT}
+    missing = [f"{block} {option.name}" for block, table in tables.items() for option in table if f"`{option.name}`" not in page]
+    assert missing == []
+
+
+def test_hvac_test_configuration_is_read() -> None:
+    """The JSON that hvac's own tests write is a configuration: older words, TLS, durations as text."""
+    settings = make(
+        """{"backend": {"inmem": {}},
+        "listener": {"tcp": {"address": "127.0.0.1:5000", "tls_cert_file": "/c.pem", "tls_key_file": "/k.pem"}},
+        "disable_mlock": true, "default_lease_ttl": "768h", "max_lease_ttl": "768h"}"""
+    )
+    (listener,) = settings.listeners
+    assert listener.tls is not None
+    assert (listener.url, listener.tls.cert_file, listener.tls.key_file) == ("https://127.0.0.1:5000", "/c.pem", "/k.pem")
+    assert (settings.storage.kind, settings.disable_mlock, settings.max_lease_seconds) == ("inmem", True, 768 * 3600)
+    assert settings.warnings == ()
+
+
+def test_listener_says_what_strangers_may_do() -> None:
+    """Nothing, where it does not say so."""
+    closed, opened = make(
+        LISTENER
+        + """listener "tcp" {
+          address = "127.0.0.1:5001"
+          tls_disable = true
+          max_request_size = 1000
+          disable_unauthed_rekey_endpoints = false
+          disable_unauthed_generate_root_endpoints = "false"
+          telemetry { unauthenticated_metrics_access = true }
+          inflight_requests_logging { unauthenticated_in_flight_requests_access = true }
+          x_forwarded_for_authorized_addrs = "10.0.0.0/8,192.168.1.1"
+        }"""
+    ).listeners
+    doors = ("unauthenticated_metrics", "unauthenticated_in_flight", "unauthenticated_rekey", "unauthenticated_generate_root")
+    assert [getattr(closed, door) for door in doors] == [False] * 4
+    assert [getattr(opened, door) for door in doors] == [True] * 4
+    assert [str(network) for network in opened.proxies.networks] == ["10.0.0.0/8", "192.168.1.1/32"]
+    assert (closed.body_bytes_max, opened.body_bytes_max) == (32 * 1024 * 1024, 1000)
+
+
+def test_variable_of_a_block_beats_the_file() -> None:
+    """Each key of a block has a variable and a flag; the JSON form of a block has one, too, and takes the place of the file's."""
+    text = LISTENER + 'storage "embedded" { path = "/data" }\naudit "file" "a" {}'
+    changed = make(
+        text,
+        environment={
+            "HEALTH_VAULT_LISTENER_ADDRESS": "127.0.0.1:6000",
+            "HEALTH_VAULT_STORAGE_PATH": "/other",
+            "HEALTH_VAULT_AUDIT": '{"stdout": {"b": {"options": {"log_raw": false}}}}',
+        },
+        flags={"listener_max_request_size": "5"},
+    )
+    assert (changed.listeners[0].address.port, changed.listeners[0].body_bytes_max, changed.storage.path) == (6000, 5, "/other")
+    assert changed.audit == (AuditDevice(kind="stdout", name="b", options={"log_raw": "false"}),)
+    with pytest.raises(WrongSetting, match="HEALTH_VAULT_AUDIT"):
+        make(text, environment={"HEALTH_VAULT_AUDIT": "{"})
+    two = LISTENER + LISTENER.replace("5000", "5001")
+    with pytest.raises(WrongSetting, match="no variable and no flag"):
+        make(two, flags={"listener_address": "127.0.0.1:6000"})
+
+
+def test_folder_and_several_files_add_up(tmp_path: Path) -> None:
+    """A folder means its .hcl and .json files by name; a later file wins, and listeners and audit devices of all of them count."""
+    (tmp_path / "b.hcl").write_text(f'threads = 3\n{LISTENER}storage "inmem" {{}}')
+    (tmp_path / "c.json").write_text(
+        '{"threads": 4, "storage": {"embedded": {"path": "/d"}}, "listener": [{"tcp": {"address": ":5001", "tls_disable": true}}]}'
+    )
+    (tmp_path / "a.txt").write_text("not read")
+    settings = load_settings(files=(str(tmp_path),))
+    assert (settings.threads, settings.storage.path, len(settings.listeners)) == (4, "/d", 2)
+
+
+def test_static_key_comes_from_a_file_a_variable_or_the_text(tmp_path: Path) -> None:
+    """Raw bytes only from a file; base64 and hex anywhere. The key is not shown."""
+    raw = bytes(range(32))
+    (tmp_path / "raw").write_bytes(raw)
+    (tmp_path / "hex").write_text(raw.hex() + "\n")
+    base64 = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+    for key, environment in (
+        (f"file://{tmp_path}/raw", {}),
+        (f"file://{tmp_path}/hex", {}),
+        ("env://SEAL_KEY", {"SEAL_KEY": base64}),
+        (base64, {}),
+    ):
+        settings = make(f'seal "static" {{\n current_key_id = "1"\n current_key = "{key}"\n}}', environment=environment)
+        assert settings.seal is not None
+        assert settings.seal.current_key.reveal() == raw.hex()
+        assert raw.hex() not in repr(settings)
 
 
 def test_client_settings_come_from_either_product(tmp_path: Path) -> None:
