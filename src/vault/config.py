@@ -319,13 +319,32 @@ def settle(settings: Settings, scratch: str) -> Settings:
 
 
 def load_client_settings(environment: Mapping[str, str] | None = None) -> ClientSettings:
-    """Return where client commands go: VAULT_ADDR or BAO_ADDR, VAULT_TOKEN or BAO_TOKEN, else the file ~/.vault-token."""
-    found = os.environ if environment is None else environment
-    token = found.get("VAULT_TOKEN") or found.get("BAO_TOKEN") or ""
-    if not token and found.get("HOME"):
-        try:
-            token = Path(found["HOME"], ".vault-token").read_text().strip()
-        except (OSError, UnicodeDecodeError):
-            token = ""
-    address = found.get("VAULT_ADDR") or found.get("BAO_ADDR") or f"http://{options.DEV_ADDRESS}"
-    return ClientSettings(address=address, token=Secret(token))
+    """Return where client commands go, from the variables of either product; without a token there, the file ~/.vault-token has it.
+
+    Raises WrongSetting.
+    """
+    given = os.environ if environment is None else environment
+
+    def find(name: str) -> str:
+        return given.get(f"VAULT_{name}") or given.get(f"BAO_{name}") or ""
+
+    try:
+        skip_verify = options.parse_switch(find("SKIP_VERIFY") or False)
+    except ValueError as expected:
+        raise WrongSetting(f"VAULT_SKIP_VERIFY: expected {expected}") from None
+    return ClientSettings(
+        address=find("ADDR") or f"http://{options.DEV_ADDRESS}",
+        token=Secret(find("TOKEN") or _read_token_file(given.get("HOME", ""))),
+        namespace=find("NAMESPACE"),
+        ca_cert=find("CACERT"),
+        skip_verify=skip_verify,
+        client_cert=find("CLIENT_CERT"),
+        client_key=find("CLIENT_KEY"),
+    )
+
+
+def _read_token_file(home: str) -> str:
+    try:
+        return Path(home, ".vault-token").read_text().strip() if home else ""
+    except (OSError, UnicodeDecodeError):
+        return ""

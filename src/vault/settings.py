@@ -135,7 +135,12 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientSettings:
-    """Where a client command goes, and as whom."""
+    """Where a client command goes, as whom, and whose certificates it trusts."""
 
     address: str
     token: Secret
+    namespace: str = ""
+    ca_cert: str = ""  # empty: the system's authorities
+    skip_verify: bool = False
+    client_cert: str = ""
+    client_key: str = ""

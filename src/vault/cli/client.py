@@ -14,6 +14,7 @@ import requests
 from hvac.exceptions import VaultError
 
 from vault.config import load_client_settings
+from vault.config_file import WrongSetting
 
 REFUSED = 2
 P = ParamSpec("P")
@@ -30,8 +31,17 @@ class Refused(click.ClickException):
 
 def connect() -> hvac.Client:
     """Return a client for the server that the environment names."""
-    settings = load_client_settings()
-    return hvac.Client(url=settings.address, token=settings.token.reveal())
+    try:
+        settings = load_client_settings()
+    except WrongSetting as wrong:
+        raise click.ClickException(str(wrong)) from None
+    return hvac.Client(
+        url=settings.address,
+        token=settings.token.reveal(),
+        namespace=settings.namespace or None,
+        verify=settings.ca_cert or not settings.skip_verify,
+        cert=(settings.client_cert, settings.client_key) if settings.client_cert else None,
+    )
 
 
 def ask(call: Callable[P, T], *arguments: P.args, **fields: P.kwargs) -> T:

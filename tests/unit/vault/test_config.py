@@ -282,3 +282,12 @@ def test_client_settings_come_from_either_product(tmp_path: Path) -> None:
     assert load_client_settings({}).address == "http://127.0.0.1:4117"
     (tmp_path / ".vault-token").write_text("from-file\n")
     assert load_client_settings({"HOME": str(tmp_path)}).token.reveal() == "from-file"
+
+
+def test_client_settings_say_whom_to_trust() -> None:
+    """TLS is verified unless somebody says otherwise; a misspelt wish is not taken for one."""
+    assert load_client_settings({}).skip_verify is False
+    found = load_client_settings({"BAO_CACERT": "/ca.pem", "VAULT_SKIP_VERIFY": "true", "VAULT_NAMESPACE": "a", "VAULT_CLIENT_CERT": "/c"})
+    assert (found.ca_cert, found.skip_verify, found.namespace, found.client_cert) == ("/ca.pem", True, "a", "/c")
+    with pytest.raises(WrongSetting, match="VAULT_SKIP_VERIFY"):
+        load_client_settings({"VAULT_SKIP_VERIFY": "perhaps"})
