@@ -199,6 +199,7 @@ class Service:
         """Open connections and start background work. Call after the fork."""
         self._physical.open()
         self._listener.start()
+        self._listener.await_announced()
         self._expiry.start()
 
     def stop_worker(self) -> None:

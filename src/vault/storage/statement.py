@@ -174,17 +174,28 @@ OUTLIVES = Statement(
     row=Outlived,
 )
 
-# Answers nothing if the host was silent for so long that writers may soon overlook it. Most calls only read.
+
+class Beat(NamedTuple):
+    """Whether other hosts write to this database."""
+
+    shared: bool
+
+
+# Answers nothing if the host was silent for so long that writers may soon overlook it. Most calls only read. Another host counts for
+# longer than one of its writes can be under way after its last sign of life.
 HEARTBEAT = Statement(
     sql="""
         WITH beat AS (
             UPDATE vault.host SET seen_at = clock_timestamp()
             WHERE id = $1::text AND seen_at BETWEEN clock_timestamp() - interval '5 seconds' AND clock_timestamp() - interval '2 seconds'
         )
-        SELECT id FROM vault.host WHERE id = $1::text AND seen_at > clock_timestamp() - interval '5 seconds'
+        SELECT EXISTS (
+            SELECT FROM vault.host WHERE id <> $1::text AND seen_at > clock_timestamp() - interval '20 seconds'
+        ) AS shared
+        FROM vault.host WHERE id = $1::text AND seen_at > clock_timestamp() - interval '5 seconds'
     """,
     parameters=("text",),
-    row=Host,
+    row=Beat,
 )
 
 FORGET_HOSTS = Statement(

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from tests.integration.storage.worker import Signal, Worker, await_true, fork, join
+from vault import limits
 from vault.host import HostPage
 from vault.storage import statement
 from vault.storage.cache import slot_of
@@ -153,5 +154,6 @@ def test_cache_is_out_of_use_before_writers_overlook_its_host(dsn: str) -> None:
     with psycopg.connect(dsn) as connection:
         row = connection.execute("SELECT prosrc FROM pg_proc WHERE proname = 'apply_changes'").fetchone()
     assert row is not None
-    told, beating = (re.findall(r"- interval '(\d+) seconds'", text) for text in (row[0], statement.HEARTBEAT.sql))
+    told, (*beating, others, _) = (re.findall(r"- interval '(\d+) seconds'", text) for text in (row[0], statement.HEARTBEAT.sql))
     assert max(map(int, beating)) + FRESH_SECONDS < int(*told)
+    assert int(others) > int(*told) + limits.STORAGE_TIMEOUT_SECONDS, "a host that may still commit is not taken for gone"
