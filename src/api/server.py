@@ -28,6 +28,7 @@ from vault import config, limits, log
 from vault.bootstrap import DevServer, Service, build
 from vault.host import HostPage
 from vault.settings import Settings
+from vault.storage.capacity import choose_limit
 from vault.storage.embedded import Embedded
 
 _PR_SET_DUMPABLE = 4
@@ -136,7 +137,8 @@ def _postgresql(settings: Settings) -> Iterator[Embedded | None]:
     if settings.storage.kind == "postgresql":
         yield None
         return
-    embedded = Embedded(Path(settings.storage.path), throw_away=settings.storage.kind == "inmem")
+    connections = choose_limit(settings.workers, settings.threads)
+    embedded = Embedded(Path(settings.storage.path), throw_away=settings.storage.kind == "inmem", connections=connections)
     arbiter = os.getpid()
     embedded.start()
     try:

@@ -45,7 +45,7 @@ from vault.revocation import Revoker, Runner
 from vault.seal import Seal
 from vault.secret import Secret
 from vault.settings import Settings
-from vault.storage import migration
+from vault.storage import capacity, migration
 from vault.storage.barrier import Barrier
 from vault.storage.cache import Cache
 from vault.storage.coherence import Listener
@@ -76,7 +76,7 @@ class Service:
         self._page = page
         self._clock = clock or SystemClock()
         self._dsn = find_dsn(settings)
-        self._physical = Postgres(self._dsn, settings.threads + 2, page.host_id)
+        self._physical = Postgres(self._dsn, settings.threads + capacity.SPARE, page.host_id)
         cache = Cache(page.generations, self._clock)
         self._listener = Listener(self._dsn, page.host_id, page.generations, cache, self._clock)
         self._store = Store(self._physical, Barrier(), cache, page.generations.bump)
@@ -187,6 +187,7 @@ class Service:
         """Bring the schema up to date and, for a development server, initialise and unseal it. Call before the fork."""
         for name in migration.migrate(self._dsn):
             _log.info("migration applied", name=name)
+        capacity.check_room(self._dsn, self._settings.workers, self._settings.threads)
         if not self._settings.dev:
             return None
         self._physical.open()

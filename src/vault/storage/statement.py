@@ -204,6 +204,31 @@ FORGET_HOSTS = Statement(
     row=Host,
 )
 
+# -- capacity --------------------------------------------------------------------------------------------------------------------
+
+
+class Room(NamedTuple):
+    """How many connections this user may have to this database, and how many others there are."""
+
+    allowed: int
+    taken: int
+
+
+ROOM = Statement(
+    sql="""
+        SELECT
+            least(
+                current_setting('max_connections')::bigint - current_setting('superuser_reserved_connections')::bigint
+                    - coalesce(current_setting('reserved_connections', true), '0')::bigint,
+                nullif(datconnlimit, -1), nullif(rolconnlimit, -1)
+            ) AS allowed,
+            (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()) AS taken
+        FROM pg_database, pg_roles WHERE datname = current_database() AND rolname = current_user
+    """,
+    parameters=(),
+    row=Room,
+)
+
 # -- migrations ------------------------------------------------------------------------------------------------------------------
 
 MIGRATION_TIMEOUT = "SET lock_timeout = '60s'"
@@ -266,5 +291,6 @@ NULLABLE = Statement(
 ALL: tuple[Statement[Any], ...] = (
     *(GET, APPLY, TRANSACTION_STATUS, LIST_CHILDREN, LIST_SUBTREE, LIST_EXPIRED),
     *(REGISTER, BOUNDARY, OUTLIVES, HEARTBEAT, FORGET_HOSTS),
+    ROOM,
     *(MIGRATION_LOCK, MIGRATIONS, ADD_MIGRATION, TYPE_NAME, NULLABLE),
 )
