@@ -181,7 +181,12 @@ def serve(settings: Settings) -> NoReturn:
                 _print_banner(settled, dev)
             gc.freeze()
             gc.set_threshold(*_GC_THRESHOLDS)
-            Application(settled, service, embedded).run()
+            arbiter = os.getpid()
+            try:
+                Application(settled, service, embedded).run()
+            finally:
+                if os.getpid() == arbiter:  # workers leave this block, too
+                    service.retire()
     sys.exit(0)
 
 

@@ -48,7 +48,7 @@ from vault.settings import Settings
 from vault.storage import capacity, migration
 from vault.storage.barrier import Barrier
 from vault.storage.cache import Cache
-from vault.storage.coherence import Listener
+from vault.storage.coherence import Listener, retire
 from vault.storage.embedded import Embedded
 from vault.storage.postgres import Postgres
 from vault.storage.transaction import Store, Transaction
@@ -208,6 +208,10 @@ class Service:
         self._expiry.stop()
         self._listener.stop()
         self._physical.close()
+
+    def retire(self) -> None:
+        """Leave nothing of this host for others to ask about; call when all workers have ended."""
+        retire(self._dsn, self._page.host_id)
 
     def worker_died(self) -> None:
         """Make every worker read anew: the dead one may have committed what it did not announce."""

@@ -8,6 +8,7 @@ hosts are never compared.
 """
 
 import threading
+from contextlib import suppress
 
 import psycopg
 import structlog
@@ -123,16 +124,21 @@ class Listener:
     def _listen(self, connection: BoundedConnection) -> None:
         for text in (statement.NOT_DURABLE, statement.LISTEN, statement.FORGET_HOSTS.sql):
             self._put(connection, (text, ()))
-        was_known = self._put(connection, self._about_host(statement.HEARTBEAT)) is not None
+        self._announce(connection)
         self._register(connection)
-        if self._cache.ask is not None and not was_known:
-            self._stop.wait(FRESH_SECONDS)  # a host that was alone until now has a cache that is no older
-        self._announced.set()
         while not self._stop.wait(_INTERVAL_SECONDS):
             if self._generations.doubt:
                 self._outlive_writers(connection)
             if not self._keep_known(connection):
                 self._register(connection)
+
+    def _announce(self, connection: BoundedConnection) -> None:
+        """Make this host known, and give those that may believe they are alone the time to find out: as long as they trust their caches."""
+        if self._put(connection, self._about_host(statement.HEARTBEAT)) is None:
+            self._put(connection, self._about_host(statement.REGISTER))
+            if self._put(connection, self._about_host(statement.HEARTBEAT)) == _TRUE:
+                self._stop.wait(FRESH_SECONDS)
+        self._announced.set()
 
     def _keep_known(self, connection: BoundedConnection) -> bool:
         """Give a sign of life and let the requests ask; return whether this host is known."""
@@ -190,6 +196,12 @@ class Listener:
             self._generations.move_all()
         else:
             self._generations.bump(slots)
+
+
+def retire(dsn: str, host_id: str) -> None:
+    """Have the other hosts stop asking for this one's writes at once, and the next start not wait; call when all workers have ended."""
+    with suppress(psycopg.Error), BoundedConnection.connect(dsn, **ARGUMENTS) as connection:
+        connection.execute(statement.FORGET_HOST.sql, (host_id,))
 
 
 def parse_slots(text: str) -> set[int] | None:

@@ -204,6 +204,12 @@ FORGET_HOSTS = Statement(
     row=Host,
 )
 
+FORGET_HOST = Statement(
+    sql="DELETE FROM vault.host WHERE id = $1::text RETURNING id",
+    parameters=("text",),
+    row=Host,
+)
+
 # -- capacity --------------------------------------------------------------------------------------------------------------------
 
 
@@ -290,7 +296,7 @@ NULLABLE = Statement(
 
 ALL: tuple[Statement[Any], ...] = (
     *(GET, APPLY, TRANSACTION_STATUS, LIST_CHILDREN, LIST_SUBTREE, LIST_EXPIRED),
-    *(REGISTER, BOUNDARY, OUTLIVES, HEARTBEAT, FORGET_HOSTS),
+    *(REGISTER, BOUNDARY, OUTLIVES, HEARTBEAT, FORGET_HOSTS, FORGET_HOST),
     ROOM,
     *(MIGRATION_LOCK, MIGRATIONS, ADD_MIGRATION, TYPE_NAME, NULLABLE),
 )

@@ -16,14 +16,14 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tests.integration.server.fleet import Connection, Fleet, free_port
 from tests.integration.server.proxy import Proxy
 from vault.storage.coherence import ANSWER_SECONDS_MAX
 from vault.storage.embedded import Embedded
 
-ROUNDS = int(os.environ.get("HEALTH_VAULT_TEST_ROUNDS", "100"))
+ROUNDS = int(os.environ.get("HEALTH_VAULT_TEST_ROUNDS", "50"))
 WORKERS = 2
 CALLERS = 20  # on each host
 LEADER_SECONDS_MAX = 30.0
@@ -40,6 +40,10 @@ class Database:
     def socket(self) -> str:
         """Return the path of its socket."""
         return f"{conninfo_to_dict(self.embedded.dsn)['host']}/.s.PGSQL.5432"
+
+    def dsn(self, name: str) -> str:
+        """Return how the test reaches a database of it."""
+        return make_conninfo(self.embedded.dsn, dbname=name)
 
     def url(self, proxy: Proxy | None = None, name: str = "postgres") -> str:
         """Return a connection URL, by its socket or through a proxy."""
@@ -317,6 +321,8 @@ def test_concurrent_init_on_two_hosts_gives_keys_once(database: Database) -> Non
             host.keys = tuple(made[0]["keys_base64"])
             host.unseal()
             assert host.once("GET", "auth/token/lookup-self", token=made[0]["root_token"]).status == 200
+    with psycopg.connect(database.dsn("fresh")) as connection:
+        assert connection.execute("SELECT FROM vault.host").fetchall() == [], "hosts that have ended are not waited for"
 
 
 @pytest.mark.slow
