@@ -107,6 +107,16 @@ def test_requests_that_wait_share_one_question(listener: Listener) -> None:
     assert answering.asked == 2
 
 
+def test_cache_is_used_again_only_after_a_question_that_requests_know_of(listener: Listener) -> None:
+    """A request may be on its way that was not told to ask: once another host is known, a second question covers it."""
+    answering: Any = Answering()
+    answering.going_on.set()
+    assert listener._beat(answering)
+    assert answering.asked == 2
+    assert listener._beat(answering)
+    assert answering.asked == 3
+
+
 def moved(page: HostPage) -> set[int]:
     """Return the counters that are not where they began."""
     return {slot for slot in range(limits.GENERATION_SLOTS) if page.generations.read(slot)}
