@@ -249,7 +249,7 @@ def test_host_that_hears_nothing_is_never_stale(hosts: tuple[Fleet, Fleet], work
             sides.change("PUT", "cubbyhole/silent", {"n": number})
             started = time.monotonic()
             assert sides.check(200, "cubbyhole/silent") == [{"n": number}] * WORKERS
-            assert ANSWER_SECONDS_MAX <= time.monotonic() - started < 5
+            assert ANSWER_SECONDS_MAX <= time.monotonic() - started < 5 * WORKERS
             for change in CHANGES[:4]:
                 change(sides, number)
         finally:
