@@ -28,6 +28,7 @@ from vault import config, limits, log
 from vault.bootstrap import DevServer, Service, build
 from vault.host import HostPage
 from vault.settings import Settings
+from vault.storage.capacity import choose_limit
 from vault.storage.embedded import Embedded
 
 _PR_SET_DUMPABLE = 4
@@ -136,7 +137,8 @@ def _postgresql(settings: Settings) -> Iterator[Embedded | None]:
     if settings.storage.kind == "postgresql":
         yield None
         return
-    embedded = Embedded(Path(settings.storage.path), throw_away=settings.storage.kind == "inmem")
+    connections = choose_limit(settings.workers, settings.threads)
+    embedded = Embedded(Path(settings.storage.path), throw_away=settings.storage.kind == "inmem", connections=connections)
     arbiter = os.getpid()
     embedded.start()
     try:
@@ -179,7 +181,12 @@ def serve(settings: Settings) -> NoReturn:
                 _print_banner(settled, dev)
             gc.freeze()
             gc.set_threshold(*_GC_THRESHOLDS)
-            Application(settled, service, embedded).run()
+            arbiter = os.getpid()
+            try:
+                Application(settled, service, embedded).run()
+            finally:
+                if os.getpid() == arbiter:  # workers leave this block, too
+                    service.retire()
     sys.exit(0)
 
 

@@ -45,10 +45,10 @@ from vault.revocation import Revoker, Runner
 from vault.seal import Seal
 from vault.secret import Secret
 from vault.settings import Settings
-from vault.storage import migration
+from vault.storage import capacity, migration
 from vault.storage.barrier import Barrier
 from vault.storage.cache import Cache
-from vault.storage.coherence import Listener
+from vault.storage.coherence import Listener, retire
 from vault.storage.embedded import Embedded
 from vault.storage.postgres import Postgres
 from vault.storage.transaction import Store, Transaction
@@ -76,7 +76,7 @@ class Service:
         self._page = page
         self._clock = clock or SystemClock()
         self._dsn = find_dsn(settings)
-        self._physical = Postgres(self._dsn, settings.threads + 2, page.host_id)
+        self._physical = Postgres(self._dsn, settings.threads + capacity.SPARE, page.host_id)
         cache = Cache(page.generations, self._clock)
         self._listener = Listener(self._dsn, page.host_id, page.generations, cache, self._clock)
         self._store = Store(self._physical, Barrier(), cache, page.generations.bump)
@@ -187,6 +187,7 @@ class Service:
         """Bring the schema up to date and, for a development server, initialise and unseal it. Call before the fork."""
         for name in migration.migrate(self._dsn):
             _log.info("migration applied", name=name)
+        capacity.check_room(self._dsn, self._settings.workers, self._settings.threads)
         if not self._settings.dev:
             return None
         self._physical.open()
@@ -199,6 +200,7 @@ class Service:
         """Open connections and start background work. Call after the fork."""
         self._physical.open()
         self._listener.start()
+        self._listener.await_announced()
         self._expiry.start()
 
     def stop_worker(self) -> None:
@@ -206,6 +208,10 @@ class Service:
         self._expiry.stop()
         self._listener.stop()
         self._physical.close()
+
+    def retire(self) -> None:
+        """Leave nothing of this host for others to ask about; call when all workers have ended."""
+        retire(self._dsn, self._page.host_id)
 
     def worker_died(self) -> None:
         """Make every worker read anew: the dead one may have committed what it did not announce."""

@@ -75,6 +75,7 @@ class Core:
         with self.audit.open(request) as trail:
             # One time for all that is asked of the storage; what follows the commit may take longer.
             with budget.limited():
+                self.store.cache.catch_up()
                 self._follow_devices(reader)
                 call = self._route(request, reader)
                 token = self.authority.identify(request, call.endpoint, reader)

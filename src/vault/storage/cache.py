@@ -64,6 +64,8 @@ class Cache:
         # Until when this worker is sure to hear of other hosts' writes. It is pushed on by the listener; past it, the cache is
         # bypassed.
         self.fresh_until = 0.0
+        # Hears what other hosts have written so far; None while there are none.
+        self.ask: Callable[[], None] | None = None
 
     def find(self, key: Any) -> tuple[bool, Any]:
         """Return whether the key is cached and valid, and what was cached (None: known to be absent)."""
@@ -74,6 +76,11 @@ class Cache:
         if self._generations.read(slot) != generation:
             return False, None
         return True, value
+
+    def catch_up(self) -> None:
+        """Hear of everything that was acknowledged before now, on whichever host; call before a request reads."""
+        if self.ask is not None:
+            self.ask()
 
     def note(self, path: str) -> tuple[int, int]:
         """Return slot and present generation; call before reading the database."""

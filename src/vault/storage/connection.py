@@ -83,6 +83,13 @@ class BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
                 raise _error_of(result)
         return results[len(fresh) :]
 
+    def take_notices(self) -> list[str]:
+        """Return the payloads of the notices that came with the answers so far."""
+        notices: list[str] = []
+        while (notice := self.pgconn.notifies()) is not None:
+            notices.append(notice.extra.decode())
+        return notices
+
     def _flush(self) -> None:
         """Send what is queued, and read meanwhile: two who only write would wait for each other."""
         while self.pgconn.flush():

@@ -34,6 +34,7 @@ DATABASE_USER = "vault"
 START_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 20.0
 PORT = "5432"  # a name of the socket, whatever the environment says
+CONNECTIONS_MIN = 100
 CLAIM_SECONDS_MAX = 5.0  # a predecessor may be on its way out
 _POLL_SECONDS = 0.02
 _QUIT_SECONDS_MAX = 5.0
@@ -53,7 +54,6 @@ _SETTINGS = {
     "full_page_writes": "on",
     "wal_compression": "pglz",
     "shared_buffers": "64MB",
-    "max_connections": "100",
     "max_wal_size": "512MB",
     "checkpoint_timeout": "5min",
     "password_encryption": "scram-sha-256",
@@ -76,10 +76,11 @@ class _User:
 class Embedded:
     """One PostgreSQL over one data folder. The thread that starts it must live as long as it should: the kernel watches that thread."""
 
-    def __init__(self, folder: Path, *, throw_away: bool = False) -> None:
+    def __init__(self, folder: Path, *, throw_away: bool = False, connections: int = 0) -> None:
         self._folder = folder.resolve()
         self._cluster = self._folder / "postgresql"
         self._throw_away = throw_away
+        self._connections = max(connections, CONNECTIONS_MIN)
         self._process: subprocess.Popen[bytes] | None = None
         self._claim: int | None = None
 
@@ -204,7 +205,11 @@ class Embedded:
             raise StorageUnavailable(f"the embedded PostgreSQL could not be created: {done.stderr.decode(errors='replace')[-500:]}")
 
     def _spawn(self, user: _User) -> None:
-        settings = _SETTINGS | {"unix_socket_directories": str(self._socket_folder), "port": PORT}
+        settings = _SETTINGS | {
+            "max_connections": str(self._connections),
+            "unix_socket_directories": str(self._socket_folder),
+            "port": PORT,
+        }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         log_path = self._folder / "postgresql.log"
         log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)

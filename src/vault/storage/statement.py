@@ -174,23 +174,65 @@ OUTLIVES = Statement(
     row=Outlived,
 )
 
-# Answers nothing if the host was silent for so long that writers may soon overlook it. Most calls only read.
+
+class Beat(NamedTuple):
+    """Whether other hosts write to this database."""
+
+    shared: bool
+
+
+# Answers nothing if the host was silent for so long that writers may soon overlook it. Most calls only read. Another host counts for
+# longer than one of its writes can be under way after its last sign of life.
 HEARTBEAT = Statement(
     sql="""
         WITH beat AS (
             UPDATE vault.host SET seen_at = clock_timestamp()
             WHERE id = $1::text AND seen_at BETWEEN clock_timestamp() - interval '5 seconds' AND clock_timestamp() - interval '2 seconds'
         )
-        SELECT id FROM vault.host WHERE id = $1::text AND seen_at > clock_timestamp() - interval '5 seconds'
+        SELECT EXISTS (
+            SELECT FROM vault.host WHERE id <> $1::text AND seen_at > clock_timestamp() - interval '20 seconds'
+        ) AS shared
+        FROM vault.host WHERE id = $1::text AND seen_at > clock_timestamp() - interval '5 seconds'
     """,
     parameters=("text",),
-    row=Host,
+    row=Beat,
 )
 
 FORGET_HOSTS = Statement(
     sql="DELETE FROM vault.host WHERE seen_at < clock_timestamp() - interval '1 hour' RETURNING id",
     parameters=(),
     row=Host,
+)
+
+FORGET_HOST = Statement(
+    sql="DELETE FROM vault.host WHERE id = $1::text RETURNING id",
+    parameters=("text",),
+    row=Host,
+)
+
+# -- capacity --------------------------------------------------------------------------------------------------------------------
+
+
+class Room(NamedTuple):
+    """How many connections this user may have to this database, and how many others there are."""
+
+    allowed: int
+    taken: int
+
+
+ROOM = Statement(
+    sql="""
+        SELECT
+            least(
+                current_setting('max_connections')::bigint - current_setting('superuser_reserved_connections')::bigint
+                    - coalesce(current_setting('reserved_connections', true), '0')::bigint,
+                nullif(datconnlimit, -1), nullif(rolconnlimit, -1)
+            ) AS allowed,
+            (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()) AS taken
+        FROM pg_database, pg_roles WHERE datname = current_database() AND rolname = current_user
+    """,
+    parameters=(),
+    row=Room,
 )
 
 # -- migrations ------------------------------------------------------------------------------------------------------------------
@@ -254,6 +296,7 @@ NULLABLE = Statement(
 
 ALL: tuple[Statement[Any], ...] = (
     *(GET, APPLY, TRANSACTION_STATUS, LIST_CHILDREN, LIST_SUBTREE, LIST_EXPIRED),
-    *(REGISTER, BOUNDARY, OUTLIVES, HEARTBEAT, FORGET_HOSTS),
+    *(REGISTER, BOUNDARY, OUTLIVES, HEARTBEAT, FORGET_HOSTS, FORGET_HOST),
+    ROOM,
     *(MIGRATION_LOCK, MIGRATIONS, ADD_MIGRATION, TYPE_NAME, NULLABLE),
 )

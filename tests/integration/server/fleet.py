@@ -79,6 +79,7 @@ class Fleet:
     keys: tuple[str, ...] = ()
     root: str = ""
     environment: dict[str, str] = field(default_factory=dict)
+    connection_url: str = ""  # of a PostgreSQL that is not the server's own
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
@@ -96,9 +97,12 @@ class Fleet:
     def config(self) -> Path:
         """Write and return the configuration file."""
         config = self.folder / "server.hcl"
+        storage = f'storage "embedded" {{\n  path = "{self.folder / "data"}"\n}}\n'
+        if self.connection_url:
+            storage = f'storage "postgresql" {{\n  connection_url = "{self.connection_url}"\n}}\n'
         config.write_text(
-            f'listener "tcp" {{\n  address = "127.0.0.1:{self.port}"\n  tls_disable = true\n}}\n'
-            f'storage "embedded" {{\n  path = "{self.folder / "data"}"\n}}\n'
+            f'listener "tcp" {{\n  address = "127.0.0.1:{self.port}"\n  tls_disable = true\n}}\n{storage}'
+            f'audit_dir = "{self.audit_file.parent}"\n'
             f'audit "file" "file" {{\n  options = {{ file_path = "{self.audit_file}" }}\n}}\n'
         )
         return config

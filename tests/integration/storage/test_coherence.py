@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from tests.integration.storage.worker import Signal, Worker, await_true, fork, join
+from vault import limits
 from vault.host import HostPage
 from vault.storage import statement
 from vault.storage.cache import slot_of
@@ -68,6 +69,52 @@ def test_writes_between_reads_of_notices_are_not_missed(start: Start) -> None:
     for number in range(300):
         here.put(f"burst/{number}", b"v")
     await_true(lambda: all(there.page.generations.read(slot_of(f"burst/{number}")) > before[number] for number in before), "all notices")
+
+
+def test_other_hosts_write_is_what_the_next_request_reads(start: Start) -> None:
+    """Nobody waits for a notice: a request asks for what was acknowledged before it, and reads that."""
+    here, there = start(listening=True), start(HostPage(), listening=True)
+    await_true(lambda: here.is_cached and there.is_cached and here.cache.ask and there.cache.ask, "both hosts know of each other")
+    for number in range(ROUNDS):
+        writer, reader = (here, there) if number % 2 else (there, here)
+        assert reader.read("f/a") == (b"%d" % (number - 1) if number else None)
+        writer.put("f/a", b"%d" % number)
+        assert reader.read("f/a") == b"%d" % number
+    assert here.is_cached, "it was the cache that was right"
+
+
+def test_host_that_comes_is_known_before_it_serves(start: Start) -> None:
+    """A host that was alone asks as soon as another one serves; one that is alone again stops asking."""
+    here = start(listening=True)
+    await_true(lambda: here.is_cached, "the host is known")
+    assert here.cache.ask is None
+    assert here.read("f/a") is None
+    there = start(HostPage(), listening=True)
+    there.listener.await_announced()
+    there.put("f/a", b"v")
+    assert here.read("f/a") == b"v"
+
+
+def test_host_that_is_gone_is_forgotten(dsn: str, start: Start) -> None:
+    """A host alone asks nothing, also after another one was there."""
+    here = start(listening=True)
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("INSERT INTO vault.host (id, seen_at) VALUES ('other', clock_timestamp())")
+        await_true(lambda: here.cache.ask is not None, "the other is known")
+        connection.execute("UPDATE vault.host SET seen_at = clock_timestamp() - interval '21 seconds' WHERE id = 'other'")
+        await_true(lambda: here.cache.ask is None, "nobody else is there")
+
+
+def test_paused_host_is_not_believed_by_its_own_clock(dsn: str, start: Start) -> None:
+    """A host that was overlooked, and whose clock stood still meanwhile, learns it from PostgreSQL with its next request."""
+    worker = start(listening=True)
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("INSERT INTO vault.host (id, seen_at) VALUES ('other', clock_timestamp())")
+        await_true(lambda: worker.is_cached and worker.cache.ask, "the other is known")
+        worker.cache.fresh_until = float("inf")
+        connection.execute("DELETE FROM vault.host WHERE id <> 'other'")
+        worker.cache.catch_up()
+        assert not worker.is_cached
 
 
 def test_lone_host_sends_no_notice(dsn: str, start: Start) -> None:
@@ -153,5 +200,6 @@ def test_cache_is_out_of_use_before_writers_overlook_its_host(dsn: str) -> None:
     with psycopg.connect(dsn) as connection:
         row = connection.execute("SELECT prosrc FROM pg_proc WHERE proname = 'apply_changes'").fetchone()
     assert row is not None
-    told, beating = (re.findall(r"- interval '(\d+) seconds'", text) for text in (row[0], statement.HEARTBEAT.sql))
+    told, (*beating, others, _) = (re.findall(r"- interval '(\d+) seconds'", text) for text in (row[0], statement.HEARTBEAT.sql))
     assert max(map(int, beating)) + FRESH_SECONDS < int(*told)
+    assert int(others) > int(*told) + limits.STORAGE_TIMEOUT_SECONDS, "a host that may still commit is not taken for gone"

@@ -63,7 +63,8 @@ class Worker:
         self.store.run(work)
 
     def read(self, path: str) -> bytes | None:
-        """Read one row."""
+        """Read one row, as a request does."""
+        self.cache.catch_up()
         entry = self.store.read().get(path)
         return None if entry is None else entry.value
 
