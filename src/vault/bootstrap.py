@@ -1,7 +1,9 @@
 """Puts the service together: the only place where the parts meet. What exists is written here as literal tables."""
 
 from base64 import b64decode, b64encode
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -13,6 +15,7 @@ from vault.authority import Authority
 from vault.clock import Clock, SystemClock, format_rfc3339_nano
 from vault.core import Core
 from vault.crypto.random import random_bytes
+from vault.errors import VaultError
 from vault.expiry import ExpiryWorker, Fenced, Leadership
 from vault.host import AUDIT_LOCK, HostPage
 from vault.leases import LeaseStore
@@ -32,7 +35,9 @@ from vault.modules.system.host import host_paths
 from vault.modules.system.leases import LeasePaths
 from vault.modules.system.mounts import MountPaths
 from vault.modules.system.policies import PolicyPaths
+from vault.modules.system.raw import raw_paths
 from vault.modules.system.remount import RemountPaths
+from vault.modules.system.rotate import RotatePaths
 from vault.modules.system.seal import SealPaths
 from vault.modules.system.spec import SpecPaths
 from vault.modules.system.tools import tool_paths
@@ -42,6 +47,7 @@ from vault.modules.system.version import record_release, version_paths
 from vault.modules.system.wrapping import WrappingPaths
 from vault.mounts import Mounts, Registry, default_mounts
 from vault.revocation import Revoker, Runner
+from vault.rotation import Rotation
 from vault.seal import Seal
 from vault.secret import Secret
 from vault.settings import Settings
@@ -80,7 +86,8 @@ class Service:
         cache = Cache(page.generations, self._clock)
         self._listener = Listener(self._dsn, page.host_id, page.generations, cache, self._clock)
         self._store = Store(self._physical, Barrier(), cache, page.generations.bump)
-        self._seal = Seal(page, self._store)
+        self._seal = Seal(page, self._store, None if settings.dev else settings.seal, self._clock)
+        self._rotation = Rotation(self._seal, self._store, self._clock)
         self._mounts = Mounts(Registry({}))
         leases = LeaseStore()
         self._tokens = TokenStore(self._seal, leases, self._clock)
@@ -135,7 +142,9 @@ class Service:
             chores=(
                 RemountPaths(self._mounts, revoker, fenced).finish_all,
                 TunePaths(self._mounts, fenced, self._clock, kv_upgrade).finish_all,
+                partial(self._rotation.rotate_if_due, fenced),
             ),
+            duties=(self._seal.open_alone, self._seal.follow_keyring, self._rotation.note_uses_if_due),
         )
 
     def _make_revoker(self, runner: Runner, leases: LeaseStore, wrapping: Wrapping) -> Revoker:
@@ -163,6 +172,8 @@ class Service:
             kind="system",
             paths=(
                 *SealPaths(self._seal, self._populate, settings.storage.kind).paths(),
+                *RotatePaths(self._seal, self._rotation).paths(),
+                *raw_paths(enabled=settings.raw_storage_endpoint),
                 *WrappingPaths(wrapping, self._tokens).paths(),
                 *tune.paths(),  # before the mounts: their path takes all
                 *MountPaths(self._mounts, revoker).paths(),
@@ -184,14 +195,16 @@ class Service:
     # -- life ---------------------------------------------------------------------------------------------------------
 
     def prepare(self) -> DevServer | None:
-        """Bring the schema up to date and, for a development server, initialise and unseal it. Call before the fork."""
+        """Bring the schema up to date, and open a seal that needs nobody. A development server is initialised first. Before the fork."""
         for name in migration.migrate(self._dsn):
             _log.info("migration applied", name=name)
-        if not self._settings.dev:
-            return None
         self._physical.open()
         try:
-            return self._start_dev()
+            if self._settings.dev:
+                return self._start_dev()
+            self._seal.check_start(self._store.read())
+            self._seal.open_alone()
+            return None
         finally:
             self._physical.close()
 
@@ -204,6 +217,8 @@ class Service:
     def stop_worker(self) -> None:
         """End background work and close connections."""
         self._expiry.stop()
+        with suppress(VaultError):  # what is not noted counts as the uses of a killed worker do
+            self._rotation.note_uses()
         self._listener.stop()
         self._physical.close()
 

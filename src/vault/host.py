@@ -219,6 +219,11 @@ class HostPage:
         with self._change():
             self._write(state.epoch + 1, b"", "", ())
 
+    def erase(self) -> None:
+        """Close the host for good, whoever holds the lock: the last thing that its arbiter does."""
+        with self._change():
+            self._write(self._read_seal().epoch + 1, b"", "", ())
+
     @contextmanager
     def _change(self) -> Iterator[None]:
         self._sequence[0] |= 1  # it is odd already if a killed writer left it so
@@ -298,10 +303,10 @@ class Generations:
 
 
 def _lock_in_memory(page: mmap.mmap) -> bool:
-    """Keep the page out of swap where the system allows it."""
+    """Keep what is secret of the page out of swap, where the system allows it: often it allows 64 KiB, and the rest is only counters."""
     libc = ctypes.CDLL(None, use_errno=True)
     address = ctypes.addressof(ctypes.c_char.from_buffer(page))
-    return bool(libc.mlock(ctypes.c_void_p(address), ctypes.c_size_t(len(page))) == 0)
+    return bool(libc.mlock(ctypes.c_void_p(address), ctypes.c_size_t(_AREA)) == 0)
 
 
 def _after_fork() -> None:

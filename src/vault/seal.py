@@ -2,43 +2,45 @@
 
 The state is one page of memory that all workers of this host share; PostgreSQL holds only what is useless without the unseal key.
 
-The unseal key is what Shamir's shares combine to. It opens the root key, the root key opens the keyring, the keyring opens
-every other row. A worker loads the keyring when it sees that the page's epoch has moved, so a respawned worker is unsealed
-by its first request.
+The unseal key is what Shamir's shares combine to; with `seal "static"` the configuration has one. It opens the root key, the root
+key opens the keyring, the keyring opens every other row. A worker loads the keyring when it sees that the page's epoch has moved, so
+a respawned worker is unsealed by its first request.
 """
 
-import binascii
 import threading
-import uuid
-from base64 import b64decode
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
+import structlog
 
-from vault import limits
+from vault.clock import Clock, SystemClock
 from vault.crypto import aead, random, shamir
-from vault.errors import IntegrityError, InvalidRequest, Sealed
-from vault.host import HostPage
+from vault.errors import IntegrityError, InvalidRequest, Sealed, VaultError
+from vault.host import HostPage, SealState
+from vault.settings import StaticSeal
+from vault.shares import (
+    CONFIG,
+    KEY_BYTES,
+    KEYRING,
+    ROOT_KEY,
+    SHAMIR,
+    STATIC,
+    SealConfig,
+    check_share,
+    make_nonce,
+    parse_config,
+    parse_recovery_config,
+)
+from vault.static_lock import RECOVERY_KEY, StaticLock
 from vault.storage.keyring import Keyring
+from vault.storage.physical import WriteConflict
 from vault.storage.transaction import Store, Transaction
 
-CONFIG = "core/seal-config"  # plain: what a sealed server must be able to tell
-ROOT_KEY = "core/root-key"  # plain row holding the root key, sealed by the unseal key
-KEYRING = "core/keyring"  # plain row holding the keyring, sealed by the root key
 CLUSTER = "core/cluster"
 TOKEN_KEY = "core/token-key"  # noqa: S105 - a path
-KEY_BYTES = 32
-_SHARE_BYTES_MIN = 16
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SealConfig:
-    """How the unseal key was split."""
-
-    shares: int
-    threshold: int
-    kind: str = "shamir"
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,8 @@ class Status:
 
     initialized: bool
     sealed: bool
+    kind: str  # of the configured seal, which a migration is on its way to
+    migration: bool
     config: SealConfig | None
     progress: int
     nonce: str
@@ -68,14 +72,24 @@ class Initialized:
     shares: tuple[bytes, ...]
 
 
+class MigrationRefused(VaultError):
+    """The stored seal and the configured one do not allow this. The texts, and the status 500, are the reference server's."""
+
+
 class Seal:
     """The seal of this host, and the barrier of this worker."""
 
-    def __init__(self, page: HostPage, store: Store) -> None:
+    def __init__(self, page: HostPage, store: Store, static: StaticSeal | None = None, clock: Clock | None = None) -> None:
         self._page = page
         self._store = store
+        self._clock = clock or SystemClock()
+        self._static = StaticLock(static) if static else None
+        self.kind = STATIC if static and not static.disabled else SHAMIR
         self._barrier = store.barrier
-        self._loading = threading.Lock()
+        self._barrier.refresh = self.refresh_keyring
+        self._keyring_version = 0
+        self._is_shut = False  # by a static key that opens nothing: said once
+        self._loading = threading.RLock()  # a row that is read while loading may ask for the keyring again
         self._loaded_version = -1  # of the page: moves with every share too
         self._loaded_epoch = -1
         self._token_key = b""
@@ -116,14 +130,49 @@ class Seal:
 
     def _open(self, root_key: bytes) -> None:
         reader = self._store.read()
-        sealed = reader.get_plain(KEYRING)
+        sealed = self._store.load_plain(KEYRING)
         if sealed is None:
             raise Sealed
-        self._barrier.open(Keyring.decode(aead.open_sealed(root_key, sealed, KEYRING.encode())))
+        self._barrier.open(Keyring.decode(aead.open_sealed(root_key, sealed.value, KEYRING.encode())))
+        self._keyring_version = sealed.version
         entry = reader.get(TOKEN_KEY)
         if entry is None:
             raise IntegrityError
         self._token_key = entry.value
+
+    # -- the keyring --------------------------------------------------------------------------------------------------
+
+    def follow_keyring(self) -> None:
+        """Take the keyring if it has changed; without that, a worker that only writes would never use a new key."""
+        if self.is_open():
+            stored = self._store.load_plain(KEYRING)
+            if stored is not None and stored.version != self._keyring_version:
+                self.refresh_keyring()
+
+    def refresh_keyring(self) -> None:
+        """Take the keyring as it is stored now. A key is never lost by that: a keyring that lacks one is left alone."""
+        row = self._store.physical.get(KEYRING)
+        with self._loading:
+            state = self._page.read_seal()
+            if row is None or state.sealed or state.epoch != self._loaded_epoch:
+                return
+            keyring = _find_keyring(state, row.value)[1]
+            if self._barrier.is_covered_by(keyring):
+                self._barrier.open(keyring)
+                self._keyring_version = row.version
+            if self._page.read_seal().epoch != state.epoch:  # sealed meanwhile
+                self._barrier.close()
+
+    def find_keyring(self, transaction: Transaction) -> Keyring:
+        """Return the keyring as the transaction sees it; raises Sealed."""
+        return _find_keyring(self._page.read_seal(), transaction.get_plain(KEYRING))[1]
+
+    def rotate(self, transaction: Transaction) -> None:
+        """Put a fresh data key in use. Of concurrent calls each adds its own: the row is written only as it was read."""
+        root_key, keyring = _find_keyring(self._page.read_seal(), transaction.get_plain(KEYRING))
+        if not self._barrier.is_covered_by(keyring):  # read from a cache that lags behind, or an old row was put back
+            raise WriteConflict(KEYRING)
+        transaction.put_plain(KEYRING, aead.seal(root_key, keyring.rotate(self._clock.now_ns()).encode(), KEYRING.encode()))
 
     # -- what others need of the open barrier -------------------------------------------------------------------------
 
@@ -155,6 +204,8 @@ class Seal:
         return Status(
             initialized=config is not None,
             sealed=state.sealed,
+            kind=self.kind,
+            migration=config is not None and config.kind != self.kind,
             config=config,
             progress=len(state.shares),
             nonce=state.nonce,
@@ -162,7 +213,7 @@ class Seal:
         )
 
     def find_config(self, transaction: Transaction) -> SealConfig | None:
-        """Return how the unseal key was split; None before init."""
+        """Return which seal is stored; None before init."""
         value = transaction.get_plain(CONFIG)
         return None if value is None else msgspec.json.decode(value, type=SealConfig)
 
@@ -173,26 +224,25 @@ class Seal:
 
         `populate` writes the first encrypted rows; the barrier is open for them only.
         """
-        config = _check_config(shares, threshold)
+        config = parse_config(shares, threshold) if self.kind == SHAMIR else parse_recovery_config(shares, threshold)
         if self.find_config(transaction) is not None:
             raise InvalidRequest("Vault is already initialized")
         unseal_key, root_key = random.random_bytes(KEY_BYTES), random.random_bytes(KEY_BYTES)
-        keyring = Keyring.create()
-        transaction.put_plain(CONFIG, msgspec.json.encode(config))
-        transaction.put_plain(ROOT_KEY, aead.seal(unseal_key, root_key, ROOT_KEY.encode()))
+        keyring = Keyring.create(self._clock.now_ns())
+        self.put_root_key(transaction, config, unseal_key, root_key)
         transaction.put_plain(KEYRING, aead.seal(root_key, keyring.encode(), KEYRING.encode()))
         with self._loading, self._page.lock():
             if not self._page.read_seal().sealed:  # another host was first, and this one is open by now
                 raise InvalidRequest("Vault is already initialized")
             self._write_first_rows(transaction, keyring, populate)
-        return Initialized(shares=shamir.split(unseal_key, shares, threshold) if shares > 1 else (unseal_key,))
+        return Initialized(shares=shamir.split(unseal_key, shares, threshold) if shares > 1 else (unseal_key,) * shares)
 
     def _write_first_rows(self, transaction: Transaction, keyring: Keyring, populate: Callable[[Transaction], object]) -> None:
         with self._barrier.opened(keyring):
             self._token_key = random.random_bytes(KEY_BYTES)
             try:
                 transaction.put(TOKEN_KEY, self._token_key)
-                cluster = str(uuid.UUID(bytes=random.random_bytes(16), version=4))
+                cluster = make_nonce()
                 transaction.put(CLUSTER, msgspec.json.encode(Cluster(id=cluster, name=f"health-vault-{cluster[:8]}")))
                 populate(transaction)
                 transaction.seal_writes()
@@ -201,9 +251,84 @@ class Seal:
             finally:
                 self._token_key = b""
 
+    # -- the locks on the root key ------------------------------------------------------------------------------------
+
+    def put_root_key(self, transaction: Transaction, config: SealConfig, split_key: bytes, root_key: bytes) -> None:
+        """Store a root key behind the lock that `config` names; `split_key` is what its shares combine to."""
+        transaction.put_plain(CONFIG, msgspec.json.encode(config))
+        if config.kind == SHAMIR:
+            transaction.put_plain(ROOT_KEY, aead.seal(split_key, root_key, ROOT_KEY.encode()))
+            return
+        lock = self._require_static()
+        lock.put_root_key(transaction, root_key)
+        if config.shares:
+            lock.put_recovery_key(transaction, config.shares, config.threshold, split_key)
+
+    def prove(self, transaction: Transaction, config: SealConfig, shares: tuple[bytes, ...]) -> tuple[bytes, bytes]:
+        """Return what a whole set of shares combines to, and the root key; raises InvalidRequest if the set is not the right one.
+
+        The shares of a static seal are recovery shares: they prove something and open nothing.
+        """
+        refusal = InvalidRequest("unseal failed: the key shares do not open the root key")
+        if config.kind == STATIC:
+            lock = self._require_static()
+            split_key, root_key = lock.prove(transaction, shares, config.shares, config.threshold), lock.open_root_key(transaction)
+        elif config.kind == SHAMIR:
+            try:
+                split_key = shamir.combine(shares) if config.threshold > 1 else shares[0]
+                root_key = aead.open_sealed(split_key, transaction.get_plain(ROOT_KEY) or b"", ROOT_KEY.encode())
+            except (ValueError, IntegrityError) as cause:
+                raise refusal from cause
+        else:
+            raise IntegrityError
+        try:
+            aead.open_sealed(root_key, transaction.get_plain(KEYRING) or b"", KEYRING.encode())
+        except IntegrityError as cause:
+            raise refusal from cause
+        return split_key, root_key
+
+    def _require_static(self) -> StaticLock:
+        if self._static is None:
+            raise MigrationRefused('cannot seal migrate from "static" to Shamir, no disabled seal in configuration')
+        return self._static
+
+    def check_start(self, transaction: Transaction) -> None:
+        """Raise MigrationRefused if nothing in the configuration can ever open what is stored."""
+        config = self.find_config(transaction)
+        if config is not None and config.kind == STATIC:
+            self._require_static()
+
+    def open_alone(self) -> None:
+        """Open a host whose seal needs nobody, unless somebody has sealed it since its start. A failure is logged: it stays sealed."""
+        state = self._page.read_seal()
+        if self._static is None or self.kind != STATIC or state.epoch or not state.sealed:
+            return
+        try:
+            root_key = self._store.run(self._open_static)
+        except IntegrityError:
+            if not self._is_shut:
+                _log.error("the static key does not open the root key: the server stays sealed")
+            self._is_shut = True
+            return
+        with self._page.lock():
+            state = self._page.read_seal()
+            if root_key and state.sealed and not state.epoch:
+                self._page.write_unsealed(root_key)
+
+    def _open_static(self, transaction: Transaction) -> bytes:
+        """Return the root key, nothing before init or while a migration to this seal is due; leave it sealed by the current key."""
+        config = self.find_config(transaction)
+        if config is None or config.kind != STATIC:
+            return b""
+        lock = self._require_static()
+        root_key = lock.open_root_key(transaction)
+        aead.open_sealed(root_key, transaction.get_plain(KEYRING) or b"", KEYRING.encode())
+        lock.rewrap(transaction, config.shares, config.threshold)
+        return root_key
+
     # -- unseal and seal ----------------------------------------------------------------------------------------------
 
-    def unseal(self, transaction: Transaction, share: bytes) -> bool:
+    def unseal(self, transaction: Transaction, share: bytes, *, migrate: bool = False) -> bool:
         """Take one share; with enough of them, open the host. A wrong set is forgotten; no single share is judged.
 
         Returns whether anything changed.
@@ -211,34 +336,34 @@ class Seal:
         config = self.find_config(transaction)
         if config is None:
             raise InvalidRequest("Vault is not initialized")
+        if migrate and config.kind == self.kind:
+            raise MigrationRefused("can't perform a seal migration, no migration seal found")
         if not self._page.read_seal().sealed:  # nothing to open, so nothing is judged
             return False
-        if len(share) < _SHARE_BYTES_MIN:
-            raise InvalidRequest(f"invalid key: key is shorter than minimum {_SHARE_BYTES_MIN} bytes")
-        if len(share) > KEY_BYTES + 1:
-            raise InvalidRequest(f"invalid key: key is longer than maximum {KEY_BYTES + 1} bytes")
+        if config.kind != self.kind and not migrate:
+            raise MigrationRefused("migrate option not provided and seal migration is pending")
+        check_share(share, "invalid key: ")
         with self._page.lock():
             state = self._page.read_seal()
             if not state.sealed:
                 return False
             shares = state.shares if share in state.shares else (*state.shares, share)
             if len(shares) < config.threshold:
-                self._page.write_progress(state.nonce or str(uuid.UUID(bytes=random.random_bytes(16), version=4)), shares)
+                self._page.write_progress(state.nonce or make_nonce(), shares)
                 return True
             self._page.write_progress("", ())
-            self._page.write_unsealed(self._open_root_key(transaction, config, shares))
+            split_key, root_key = self.prove(transaction, config, shares)
+            if migrate:
+                self._migrate(transaction, config, split_key, root_key)
+            self._page.write_unsealed(root_key)
             return True
 
-    def _open_root_key(self, transaction: Transaction, config: SealConfig, shares: tuple[bytes, ...]) -> bytes:
-        refusal = InvalidRequest("unseal failed: the key shares do not open the root key")
-        sealed, keyring = transaction.get_plain(ROOT_KEY), transaction.get_plain(KEYRING)
-        try:
-            unseal_key = shamir.combine(shares) if config.threshold > 1 else shares[0]
-            root_key = aead.open_sealed(unseal_key, sealed or b"", ROOT_KEY.encode())
-            aead.open_sealed(root_key, keyring or b"", KEYRING.encode())
-        except (ValueError, IntegrityError) as cause:
-            raise refusal from cause
-        return root_key
+    def _migrate(self, transaction: Transaction, config: SealConfig, split_key: bytes, root_key: bytes) -> None:
+        """Put the root key behind the configured lock. The shares stay: who unsealed proves from now on, and the other way round."""
+        if config.kind == STATIC:
+            transaction.delete(RECOVERY_KEY)
+        self.put_root_key(transaction, replace(config, kind=self.kind), split_key, root_key)
+        _log.warning("the seal was migrated", before=config.kind, after=self.kind)
 
     def reset(self) -> None:
         """Forget the shares given so far."""
@@ -254,27 +379,8 @@ class Seal:
         self._barrier.close()
 
 
-def parse_share(text: str) -> bytes:
-    """Return a share from hex or base64; raises InvalidRequest."""
-    try:
-        return bytes.fromhex(text)
-    except ValueError:
-        pass
-    try:
-        return b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise InvalidRequest("'key' must be a valid hex or base64 string") from None
-
-
-def _check_config(shares: int, threshold: int) -> SealConfig:
-    checks = (
-        (shares < 1, "shares must be at least one"),
-        (threshold < 1, "threshold must be at least one"),
-        (threshold > shares, "threshold cannot be larger than shares"),
-        (shares > 1 and threshold == 1, "threshold must be greater than one for multiple shares"),
-        (shares > limits.SHARES_MAX, "shares must be less than 256"),
-    )
-    for wrong, text in checks:
-        if wrong:
-            raise InvalidRequest(f"invalid seal configuration: {text}")
-    return SealConfig(shares=shares, threshold=threshold)
+def _find_keyring(state: SealState, sealed: bytes | None) -> tuple[bytes, Keyring]:
+    """Return the keyring of a row and the root key that opens it: what replaces the row is sealed by the same one. Raises Sealed."""
+    if state.sealed or sealed is None:
+        raise Sealed
+    return state.root_key, Keyring.decode(aead.open_sealed(state.root_key, sealed, KEYRING.encode()))

@@ -33,6 +33,8 @@ PUBLIC = {
 }
 WHILE_SEALED = {"read sys/init", "update sys/init", "read sys/seal-status", "update sys/unseal", "read sys/health", "read sys/leader"}
 SUDO = {
+    "update sys/rotate",
+    "update sys/rotate/keyring",
     "update sys/seal",
     "update sys/step-down",
     "read sys/auth/{path*}",

@@ -35,7 +35,9 @@ from vault.modules.system.host import host_paths
 from vault.modules.system.leases import LeasePaths
 from vault.modules.system.mounts import MountPaths
 from vault.modules.system.policies import PolicyPaths
+from vault.modules.system.raw import raw_paths
 from vault.modules.system.remount import RemountPaths
+from vault.modules.system.rotate import RotatePaths
 from vault.modules.system.seal import SealPaths
 from vault.modules.system.spec import SpecPaths
 from vault.modules.system.tools import tool_paths
@@ -45,8 +47,10 @@ from vault.modules.system.version import record_release, version_paths
 from vault.modules.system.wrapping import WrappingPaths
 from vault.mounts import Mounts, Registry, default_mounts
 from vault.revocation import Revoker
+from vault.rotation import Rotation
 from vault.seal import Seal
 from vault.secret import Secret
+from vault.settings import StaticSeal
 from vault.storage.barrier import Barrier
 from vault.storage.cache import Cache
 from vault.storage.physical import Change, Physical, Prepared
@@ -92,7 +96,8 @@ class Worker:
         cache = Cache(page.generations, clock)
         cache.fresh_until = float("inf")
         self.store = Store(world.physical, Barrier(), cache, page.generations.bump)
-        self.seal = Seal(page, self.store)
+        self.seal = Seal(page, self.store, world.static, clock)
+        self.rotation = Rotation(self.seal, self.store, clock)
         self.mounts = Mounts(Registry({}))
         self.leases = LeaseStore()
         self.tokens = TokenStore(self.seal, self.leases, clock)
@@ -142,12 +147,16 @@ class Worker:
         )
         return ExpiryWorker(
             self.store, self.mounts, leadership=self.leadership, revoker=revoker, clock=clock, is_open=self.seal.is_open,
-            chores=(RemountPaths(self.mounts, revoker, fenced).finish_all, TunePaths(self.mounts, fenced, clock, upgrade).finish_all),
+            chores=(RemountPaths(self.mounts, revoker, fenced).finish_all, TunePaths(self.mounts, fenced, clock, upgrade).finish_all,
+                    partial(self.rotation.rotate_if_due, fenced)),
+            duties=(self.seal.open_alone, self.seal.follow_keyring, self.rotation.note_uses_if_due),
         )  # fmt: skip
 
     def _system(self, world: "World", wrapping: Wrapping) -> Backend:
         rows = (
             *SealPaths(self.seal, partial(world.populate, self), "inmem").paths(),
+            *RotatePaths(self.seal, self.rotation).paths(),
+            *raw_paths(enabled=world.raw),
             *WrappingPaths(wrapping, self.tokens).paths(),
             *PolicyPaths(self.policies).paths(),
             *self.tunes.paths(),
@@ -167,6 +176,9 @@ class Worker:
 
 class World:
     """A host with workers. Requests go to the first one unless told otherwise."""
+
+    static: StaticSeal | None = None
+    raw = False
 
     def __init__(self, audit_dir: Path | None = None, declared: tuple[DeviceConfig, ...] = ()) -> None:
         self.rows = SystemRows()
