@@ -1,5 +1,6 @@
 """The page that all processes of a host share."""
 
+import ctypes
 import os
 import re
 import signal
@@ -53,6 +54,40 @@ def test_wipe_leaves_neither_key_nor_share_in_memory(page: HostPage) -> None:
     assert not any(share in bytes(page._map) for share in SHARES[:3])
     page.wipe()
     assert KEY[:8] not in bytes(page._map)
+
+
+def test_end_of_the_arbiter_leaves_neither_key_nor_share(page: HostPage) -> None:
+    """Also when a worker that was killed still holds the lock, or was about to change the state."""
+    page.write_unsealed(KEY)
+    page.write_progress("nonce", SHARES[:3])
+    page._sequence[0] |= 1
+    with page.lock(GENERATION_LOCK):
+        page.erase()
+    memory = bytes(page._map)
+    assert not any(secret[:8] in memory for secret in (KEY, *SHARES[:3]))
+    assert page.read_seal().sealed
+
+
+def test_page_is_locked_shared_and_left_out_of_dumps(page: HostPage) -> None:
+    """As the kernel sees it, here and in a child; the lock is said to hold only where it does."""
+
+    def flags() -> set[str]:
+        address = ctypes.addressof(ctypes.c_char.from_buffer(page._map))
+        found: set[str] = set()
+        is_page = False
+        for line in Path("/proc/self/smaps").read_text().splitlines():
+            if match := re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line):
+                is_page = int(match[1], 16) <= address < int(match[2], 16)
+            elif is_page and line.startswith("VmFlags:"):
+                found = set(line.split()[1:])
+        return found
+
+    def look_from_child() -> None:
+        assert {"dd", "sh"} <= flags()
+
+    assert {"dd", "sh"} <= flags()
+    assert ("lo" in flags()) is page.locked_in_memory
+    join(fork(look_from_child))
 
 
 def test_state_does_not_show_its_key(page: HostPage) -> None:
