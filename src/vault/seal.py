@@ -16,7 +16,7 @@ import structlog
 
 from vault.clock import Clock, SystemClock
 from vault.crypto import aead, random, shamir
-from vault.errors import IntegrityError, InvalidRequest, Sealed, VaultError
+from vault.errors import IntegrityError, InvalidRequest, Sealed
 from vault.host import HostPage, SealState
 from vault.settings import StaticSeal
 from vault.shares import (
@@ -72,8 +72,8 @@ class Initialized:
     shares: tuple[bytes, ...]
 
 
-class MigrationRefused(VaultError):
-    """The stored seal and the configured one do not allow this. The texts, and the status 500, are the reference server's."""
+class MigrationRefused(InvalidRequest):
+    """The stored seal and the configured one do not allow this."""
 
 
 class Seal:

@@ -98,17 +98,27 @@ def write(context: SystemContext, args: WriteArgs) -> None:
     _check(args.path, args.encoding)
     if not args.path:
         raise InvalidRequest("cannot write to a path ending in '/'")
-    if args.compression_type not in {"", "gzip"}:
-        raise InvalidRequest(f'invalid compression type "{args.compression_type}"')
     try:
         value = b64decode(args.value, validate=True) if args.encoding else args.value.encode()
     except NotBase64:
         raise InvalidRequest("illegal base64 data") from None
     present = context.transaction.get(args.path)
-    keeps = args.compressed and present is not None and present.value.startswith(_GZIP)
-    if args.compression_type or keeps:
+    if _choose_compression(args, None if present is None else present.value) == "gzip":
         value = _GZIP[:1] + gzip.compress(value, mtime=0)
     context.transaction.put(args.path, value)
+
+
+def _choose_compression(args: WriteArgs, present: bytes | None) -> str:
+    """Return how to compress a value: as asked for where the row is new, else as the row is."""
+    asked = args.compression_type
+    if present is None:
+        if asked not in {"", "gzip"}:
+            raise InvalidRequest(f'invalid compression type "{asked}"')
+        return asked
+    found = "gzip" if present.startswith(_GZIP) else "none"
+    if asked not in {"", "none", found}:
+        raise InvalidRequest("the entry uses a different compression scheme then compression_type")
+    return found if args.compressed and asked != "none" else "none"
 
 
 def delete(context: SystemContext, args: RowArgs) -> None:

@@ -127,11 +127,15 @@ def test_compression_is_kept_and_undone(raw: RawWorld) -> None:
     assert raw.read("sys/raw/test/a") == {"value": "hello"}
     stored = base64.b64decode(raw.read("sys/raw/test/a", encoding="base64", compressed=False)["value"])
     assert (stored[:1], gzip.decompress(stored[1:])) == (b"G", b"hello")
+    with pytest.raises(InvalidRequest, match="the entry uses a different compression scheme"):
+        raw.write("sys/raw/test/a", value="second", compression_type="lz4")
     raw.write("sys/raw/test/a", value="second")
     assert base64.b64decode(raw.read("sys/raw/test/a", encoding="base64", compressed=False)["value"])[:3] == b"G\x1f\x8b"
     assert raw.read("sys/raw/test/a") == {"value": "second"}
     raw.write("sys/raw/test/a", value="third", compressed=False)
     assert raw.read("sys/raw/test/a", compressed=False) == {"value": "third"}
+    with pytest.raises(InvalidRequest, match="the entry uses a different compression scheme"):
+        raw.write("sys/raw/test/a", value="fourth", compression_type="gzip")
 
 
 @pytest.mark.parametrize("value", [b"G\x1f\x8b", b"G\x1f\x8b\x08" + b"x" * 50, b"G" + gzip.compress(b"hello")[:-4]])
