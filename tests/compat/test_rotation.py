@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+
 import hvac
 import pytest
 
 from tests.compat.command import Command
+from tests.compat.server_process import BIN, ROOT_TOKEN, Server
 from tests.compat.wire import Wire
 
 
@@ -24,6 +29,22 @@ def test_operator_rotates_and_tells_the_key(cli: Command, root: Wire, kv1: str) 
     assert root.put(f"{kv1}/after", {"k": "w"}).status == 204
     for _ in range(20):
         assert [root.get(f"{kv1}/{name}").data for name in ("before", "after")] == [{"k": "v"}, {"k": "w"}]
+
+
+def test_own_command_rotates_and_tells_the_key(server: Server, cli: Command, ours_only: None) -> None:
+    """`health-vault operator rotate` and `key-status` do the same."""
+    environment = {"VAULT_ADDR": server.url, "VAULT_TOKEN": ROOT_TOKEN, "HOME": str(cli.home), "PATH": os.environ["PATH"]}
+    environment |= {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+
+    def run(*words: str) -> str:
+        return subprocess.run(
+            [str(BIN / "health-vault"), "operator", *words], env=environment, capture_output=True, text=True, check=True
+        ).stdout
+
+    before = json.loads(run("key-status", "-format=json"))["term"]
+    assert run("rotate") == "Success! Rotated key\n"
+    assert json.loads(run("key-status", "-format=json"))["term"] == before + 1
+    assert "Encryption Count" in run("key-status")
 
 
 def test_operator_without_the_right_rotates_nothing(cli: Command, root: Wire) -> None:
