@@ -31,15 +31,15 @@ def test_operator_rotates_and_tells_the_key(cli: Command, root: Wire, kv1: str) 
         assert [root.get(f"{kv1}/{name}").data for name in ("before", "after")] == [{"k": "v"}, {"k": "w"}]
 
 
-def test_own_command_rotates_and_tells_the_key(server: Server, cli: Command, ours_only: None) -> None:
+@pytest.mark.usefixtures("ours_only")
+def test_own_command_rotates_and_tells_the_key(server: Server, cli: Command) -> None:
     """`health-vault operator rotate` and `key-status` do the same."""
     environment = {"VAULT_ADDR": server.url, "VAULT_TOKEN": ROOT_TOKEN, "HOME": str(cli.home), "PATH": os.environ["PATH"]}
     environment |= {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
 
     def run(*words: str) -> str:
-        return subprocess.run(
-            [str(BIN / "health-vault"), "operator", *words], env=environment, capture_output=True, text=True, check=True
-        ).stdout
+        command = [str(BIN / "health-vault"), "operator", *words]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
 
     before = json.loads(run("key-status", "-format=json"))["term"]
     assert run("rotate") == "Success! Rotated key\n"

@@ -1,6 +1,4 @@
-"""`operator`: the life of a seal, of its keys and of the schema. Shares are asked for or read from standard input: a command line is
-no place for them.
-"""
+"""`operator`: the life of a seal, its keys and the schema. Shares are asked for or read from standard input, never from arguments."""
 
 import sys
 import tempfile
@@ -39,9 +37,7 @@ def init(*, key_shares: int, key_threshold: int, recovery_shares: int, recovery_
         shares = {"recovery_shares": recovery_shares, "recovery_threshold": recovery_threshold}
         made, name = ask(client.adapter.put, "/v1/sys/init", json=shares), "Recovery"
         keys = made.get("recovery_keys_base64", [])
-        use = (
-            f"{recovery_threshold} of {recovery_shares} prove who may decide. The static key unseals; without it the server's data is lost."
-        )
+        use = f"{recovery_threshold} of {recovery_shares} prove who may decide. The static key unseals; without it the data is lost."
     else:
         made, name = ask(client.sys.initialize, secret_shares=key_shares, secret_threshold=key_threshold), "Unseal"
         keys = made["keys_base64"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.vault.test_static_seal import DISABLED, NEXT, NEXT_ALONE, STATIC, StaticHost, is_good
+from tests.unit.vault.static_host import DISABLED, NEXT, NEXT_ALONE, STATIC, StaticHost, is_good
 from vault.settings import StaticSeal
 from vault.shares import KEYRING, ROOT_KEY
 from vault.storage.physical import Change, Prepared
