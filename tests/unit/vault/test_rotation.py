@@ -149,6 +149,24 @@ def test_simultaneous_rotations_lose_no_key(kv: World) -> None:
             assert kv.read(f"kv/s{number}-{turn}", worker=fresh) == {"v": f"{number}-{turn}"}
 
 
+def test_rotation_that_was_overtaken_starts_again(kv: World) -> None:
+    """It adds to the keyring that the other one has written, and what that one's key sealed stays readable."""
+    other, turns = kv.worker(), []
+
+    def work(transaction: Any) -> None:
+        kv.first.seal.rotate(transaction)
+        turns.append(1)
+        if len(turns) == 1:
+            kv.write("sys/rotate", worker=other)
+            kv.write("kv/a", v="1", worker=other)
+
+    kv.first.store.run(work)
+    assert len(turns) == 2
+    fresh = kv.worker()
+    assert (status(kv, fresh)["term"], term_of(kv, kv_row(kv, "a"))) == (3, 2)
+    assert kv.read("kv/a", worker=fresh) == {"v": "1"}
+
+
 def test_old_keyring_put_back_is_neither_taken_nor_extended(kv: World) -> None:
     """A stored keyring that lacks a key in use is left alone: a rotation from there would give one term two keys."""
     old = kv.rows.rows[KEYRING].value
@@ -176,6 +194,19 @@ def test_refresh_after_a_seal_opens_nothing(world: World) -> None:
     world.write("sys/seal")
     world.first.seal.refresh_keyring()
     assert not world.first.store.barrier.is_open
+
+
+def test_seal_in_the_midst_of_a_refresh_leaves_no_key(world: World) -> None:
+    """The keys that were about to be taken are dropped again."""
+    barrier = world.first.store.barrier
+
+    def seal_first(_: object) -> bool:
+        world.first.seal.seal()
+        return True
+
+    barrier.is_covered_by = seal_first  # type: ignore[method-assign, assignment]
+    world.first.seal.refresh_keyring()
+    assert not barrier.is_open
 
 
 # -- when to rotate ------------------------------------------------------------------------------------------------------
