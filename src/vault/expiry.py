@@ -108,14 +108,19 @@ class ExpiryWorker:
         clock: Clock,
         is_open: Callable[[], bool],
         chores: tuple[Callable[[], None], ...] = (),
+        watches: tuple[Callable[[], None], ...] = (),
     ) -> None:
-        """`revoker` runs behind `Fenced` with the same leadership; `chores` finish what others began, any number of times."""
+        """`revoker` runs behind `Fenced` with the same leadership; `chores` finish what others began, any number of times.
+
+        `watches` are called by every worker, leading or not.
+        """
         self._store = store
         self._mounts = mounts
         self._revoker = revoker
         self._clock = clock
         self._is_open = is_open
         self._chores = chores
+        self._watches = watches
         self._leadership = leadership
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -132,7 +137,11 @@ class ExpiryWorker:
     def _run(self) -> None:
         while not self._stop.wait(INTERVAL_SECONDS):
             try:
-                if self._is_open() and self._leadership.acquire():
+                if not self._is_open():
+                    continue
+                for watch in self._watches:
+                    watch()
+                if self._leadership.acquire():
                     self.work()
             except VaultError as error:
                 _log.info("background work put off", cause=type(error).__name__)

@@ -7,38 +7,37 @@ every other row. A worker loads the keyring when it sees that the page's epoch h
 by its first request.
 """
 
-import binascii
 import threading
 import uuid
-from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
 
 from vault import limits
-from vault.crypto import aead, random, shamir
+from vault.clock import SystemClock
+from vault.crypto import aead, random
 from vault.errors import IntegrityError, InvalidRequest, Sealed
-from vault.host import HostPage
+from vault.host import HostPage, SealState
+from vault.shares import (
+    CONFIG,
+    KEY_BYTES,
+    KEYRING,
+    ROOT_KEY,
+    SealConfig,
+    WrongShares,
+    check_share,
+    find_sealed,
+    make_nonce,
+    open_root_key,
+    parse_config,
+    split,
+)
 from vault.storage.keyring import Keyring
 from vault.storage.transaction import Store, Transaction
 
-CONFIG = "core/seal-config"  # plain: what a sealed server must be able to tell
-ROOT_KEY = "core/root-key"  # plain row holding the root key, sealed by the unseal key
-KEYRING = "core/keyring"  # plain row holding the keyring, sealed by the root key
 CLUSTER = "core/cluster"
 TOKEN_KEY = "core/token-key"  # noqa: S105 - a path
-KEY_BYTES = 32
-_SHARE_BYTES_MIN = 16
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SealConfig:
-    """How the unseal key was split."""
-
-    shares: int
-    threshold: int
-    kind: str = "shamir"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +78,7 @@ class Seal:
         self._loaded_version = -1  # of the page: moves with every share too
         self._loaded_epoch = -1
         self._token_key = b""
+        self._stranger_since: float | None = None  # since when the page's root key has not opened the keyring
         self._serves = False  # not the same as an open barrier: init opens that for its own rows
         # What else holds plain text that must not outlive the seal.
         self.on_close: list[Callable[[], None]] = []
@@ -109,21 +109,72 @@ class Seal:
                 for forget in self.on_close:
                     forget()
                 if not state.sealed:
-                    self._open(state.root_key)
+                    self._open(state)
                     self._serves = True
                 self._loaded_epoch = state.epoch
             self._loaded_version = version
 
-    def _open(self, root_key: bytes) -> None:
+    def _open(self, state: SealState) -> None:
         reader = self._store.read()
         sealed = reader.get_plain(KEYRING)
         if sealed is None:
             raise Sealed
-        self._barrier.open(Keyring.decode(aead.open_sealed(root_key, sealed, KEYRING.encode())))
+        self._barrier.open(Keyring.decode(self._open_keyring(state, sealed)))
         entry = reader.get(TOKEN_KEY)
         if entry is None:
             raise IntegrityError
         self._token_key = entry.value
+
+    def _open_keyring(self, state: SealState, sealed: bytes) -> bytes:
+        for root_key in filter(None, (state.root_key, state.next_root_key)):
+            keyring = find_sealed(root_key, sealed, KEYRING)
+            if keyring is not None:
+                self._stranger_since = None
+                if root_key is not state.root_key:  # the writer was killed between its commit and its change of the page
+                    self.adopt(root_key)
+                return keyring
+        self._await_root_key(state)
+        raise Sealed
+
+    def _await_root_key(self, state: SealState) -> None:
+        """Seal a host that has missed a rekey of another one, after time enough for its other workers to bring in the new root key."""
+        now = SystemClock.monotonic()
+        if self._stranger_since is None:
+            self._stranger_since = now
+        if now - self._stranger_since < limits.ROOT_KEY_WAIT_SECONDS:
+            return
+        self._stranger_since = None
+        with self._page.lock():
+            current = self._page.read_seal()
+            if (current.root_key, current.next_root_key) == (state.root_key, state.next_root_key):
+                self._page.wipe()
+
+    # -- a new root key -----------------------------------------------------------------------------------------------
+
+    def announce(self, root_key: bytes) -> None:
+        """Tell this host of the root key that a commit is about to bring in, should its writer be killed right after it."""
+        with self._page.lock():
+            if not self._page.read_seal().sealed:
+                self._page.write_next_root_key(root_key)
+
+    def adopt(self, root_key: bytes) -> None:
+        """Make this host keep the root key that now seals the keyring; any other one is ignored."""
+        with self._page.lock():
+            state = self._page.read_seal()
+            if state.sealed or state.root_key == root_key:
+                return
+            row = self._store.physical.get(KEYRING)
+            if row is not None and find_sealed(root_key, row.value, KEYRING) is not None:
+                self._page.write_root_key(root_key)
+
+    def open_keyring(self, transaction: Transaction) -> bytes:
+        """Return the keyring as it is stored, opened by this host's root key; raises Sealed."""
+        state, sealed = self._page.read_seal(), transaction.get_plain(KEYRING)
+        for root_key in filter(None, (state.root_key, state.next_root_key)):
+            keyring = find_sealed(root_key, sealed or b"", KEYRING)
+            if keyring is not None:
+                return keyring
+        raise Sealed
 
     # -- what others need of the open barrier -------------------------------------------------------------------------
 
@@ -173,7 +224,7 @@ class Seal:
 
         `populate` writes the first encrypted rows; the barrier is open for them only.
         """
-        config = _check_config(shares, threshold)
+        config = parse_config(shares, threshold)
         if self.find_config(transaction) is not None:
             raise InvalidRequest("Vault is already initialized")
         unseal_key, root_key = random.random_bytes(KEY_BYTES), random.random_bytes(KEY_BYTES)
@@ -185,7 +236,7 @@ class Seal:
             if not self._page.read_seal().sealed:  # another host was first, and this one is open by now
                 raise InvalidRequest("Vault is already initialized")
             self._write_first_rows(transaction, keyring, populate)
-        return Initialized(shares=shamir.split(unseal_key, shares, threshold) if shares > 1 else (unseal_key,))
+        return Initialized(shares=split(unseal_key, config))
 
     def _write_first_rows(self, transaction: Transaction, keyring: Keyring, populate: Callable[[Transaction], object]) -> None:
         with self._barrier.opened(keyring):
@@ -213,32 +264,23 @@ class Seal:
             raise InvalidRequest("Vault is not initialized")
         if not self._page.read_seal().sealed:  # nothing to open, so nothing is judged
             return False
-        if len(share) < _SHARE_BYTES_MIN:
-            raise InvalidRequest(f"invalid key: key is shorter than minimum {_SHARE_BYTES_MIN} bytes")
-        if len(share) > KEY_BYTES + 1:
-            raise InvalidRequest(f"invalid key: key is longer than maximum {KEY_BYTES + 1} bytes")
+        check_share(share, "invalid key: ")
         with self._page.lock():
             state = self._page.read_seal()
             if not state.sealed:
                 return False
             shares = state.shares if share in state.shares else (*state.shares, share)
-            if len(shares) < config.threshold:
-                self._page.write_progress(state.nonce or str(uuid.UUID(bytes=random.random_bytes(16), version=4)), shares)
+            try:
+                opened = open_root_key(transaction, shares, "unseal")
+            except WrongShares:
+                self._page.write_progress("", ())
+                raise
+            if opened is None:
+                self._page.write_progress(state.nonce or make_nonce(), shares)
                 return True
             self._page.write_progress("", ())
-            self._page.write_unsealed(self._open_root_key(transaction, config, shares))
+            self._page.write_unsealed(opened.root_key)
             return True
-
-    def _open_root_key(self, transaction: Transaction, config: SealConfig, shares: tuple[bytes, ...]) -> bytes:
-        refusal = InvalidRequest("unseal failed: the key shares do not open the root key")
-        sealed, keyring = transaction.get_plain(ROOT_KEY), transaction.get_plain(KEYRING)
-        try:
-            unseal_key = shamir.combine(shares) if config.threshold > 1 else shares[0]
-            root_key = aead.open_sealed(unseal_key, sealed or b"", ROOT_KEY.encode())
-            aead.open_sealed(root_key, keyring or b"", KEYRING.encode())
-        except (ValueError, IntegrityError) as cause:
-            raise refusal from cause
-        return root_key
 
     def reset(self) -> None:
         """Forget the shares given so far."""
@@ -252,29 +294,3 @@ class Seal:
         with self._page.lock():
             self._page.wipe()
         self._barrier.close()
-
-
-def parse_share(text: str) -> bytes:
-    """Return a share from hex or base64; raises InvalidRequest."""
-    try:
-        return bytes.fromhex(text)
-    except ValueError:
-        pass
-    try:
-        return b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise InvalidRequest("'key' must be a valid hex or base64 string") from None
-
-
-def _check_config(shares: int, threshold: int) -> SealConfig:
-    checks = (
-        (shares < 1, "shares must be at least one"),
-        (threshold < 1, "threshold must be at least one"),
-        (threshold > shares, "threshold cannot be larger than shares"),
-        (shares > 1 and threshold == 1, "threshold must be greater than one for multiple shares"),
-        (shares > limits.SHARES_MAX, "shares must be less than 256"),
-    )
-    for wrong, text in checks:
-        if wrong:
-            raise InvalidRequest(f"invalid seal configuration: {text}")
-    return SealConfig(shares=shares, threshold=threshold)

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from vault import limits
+from vault.crypto.pgp import parse_key
 from vault.errors import InvalidRequest
-from vault.logical.args import BOOL, INT, SECRET, STRING, Kind, NoArgs, arg, parse_int
+from vault.logical.args import BOOL, INT, LIST, SECRET, STRING, Kind, NoArgs, arg, parse_int
 from vault.logical.backend import Endpoint, Path, path
 from vault.logical.context import SystemContext
 from vault.logical.response import Response, Shape
 from vault.modules.auth.tokens import Issued
-from vault.seal import Seal, Status, parse_share
+from vault.rekey import describe_shares, encrypt_shares, parse_holders
+from vault.seal import Seal, Status
 from vault.secret import Secret
+from vault.shares import ATTEMPTS, parse_share
 from vault.storage.transaction import Transaction
 from vault.version import COMMIT_DATE, VERSION
 
@@ -36,8 +39,8 @@ class InitArgs:
     stored_shares: int = arg(INT, "Not used with this seal.", default=0)
     recovery_shares: int = arg(INT, "Not used with this seal.", default=0)
     recovery_threshold: int = arg(INT, "Not used with this seal.", default=0)
-    pgp_keys: Any = arg(STRING, "Not supported yet.", default="")
-    root_token_pgp_key: Any = arg(STRING, "Not supported yet.", default="")
+    pgp_keys: tuple[str, ...] = arg(LIST, "OpenPGP keys, one for each share, which is encrypted to it.", default=())
+    root_token_pgp_key: str = arg(STRING, "The OpenPGP key that the root token is encrypted to.", default="")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,8 +129,8 @@ class SealPaths:
         """Initialise; the answer is the only copy of the shares and the root token."""
         if args.recovery_shares or args.recovery_threshold:
             raise InvalidRequest("parameters recovery_shares,recovery_threshold not applicable to seal type shamir")
-        if args.pgp_keys or args.root_token_pgp_key:
-            raise InvalidRequest("encrypting shares with PGP keys is not supported")
+        holders = parse_holders(args.pgp_keys, args.secret_shares, "seal") if args.pgp_keys else ()
+        root_holder = parse_key(args.root_token_pgp_key) if args.root_token_pgp_key else None
         root: list[Issued] = []
         made = self._seal.initialize(
             context.transaction,
@@ -135,11 +138,11 @@ class SealPaths:
             args.secret_threshold,
             lambda transaction: root.append(self._populate(transaction)),
         )
+        token = root[-1].id.reveal()
         return Response(
             data={
-                "keys": [share.hex() for share in made.shares],
-                "keys_base64": [b64encode(share).decode() for share in made.shares],
-                "root_token": root[-1].id.reveal(),
+                **describe_shares(encrypt_shares(made.shares, holders) if holders else made.shares),
+                "root_token": b64encode(root_holder.encrypt(token.encode())).decode() if root_holder else token,
             }
         )
 
@@ -214,7 +217,10 @@ class SealPaths:
         )
 
     def close(self, context: SystemContext, _: Any) -> None:
-        """Seal this host once the answer is on record."""
+        """Seal this host once the answer is on record. Shares that were given to change something are forgotten."""
+        for attempt in ATTEMPTS:
+            if context.transaction.get(attempt) is not None:
+                context.transaction.delete(attempt)
         context.after_commit.append(self._seal.seal)
 
     def step_down(self, _context: SystemContext, _: Any) -> None:
