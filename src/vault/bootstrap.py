@@ -85,7 +85,7 @@ class Service:
         cache = Cache(page.generations, self._clock)
         self._listener = Listener(self._dsn, page.host_id, page.generations, cache, self._clock)
         self._store = Store(self._physical, Barrier(), cache, page.generations.bump)
-        self._seal = Seal(page, self._store)
+        self._seal = Seal(page, self._store, self._clock)
         self._mounts = Mounts(Registry({}))
         leases = LeaseStore()
         self._tokens = TokenStore(self._seal, leases, self._clock)

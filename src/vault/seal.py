@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import msgspec
 
 from vault import limits
-from vault.clock import SystemClock
+from vault.clock import Clock, SystemClock
 from vault.crypto import aead, random
 from vault.errors import IntegrityError, InvalidRequest, Sealed
 from vault.host import HostPage, SealState
@@ -70,8 +70,9 @@ class Initialized:
 class Seal:
     """The seal of this host, and the barrier of this worker."""
 
-    def __init__(self, page: HostPage, store: Store) -> None:
+    def __init__(self, page: HostPage, store: Store, clock: Clock | None = None) -> None:
         self._page = page
+        self._clock = clock or SystemClock()
         self._store = store
         self._barrier = store.barrier
         self._loading = threading.Lock()
@@ -138,7 +139,7 @@ class Seal:
 
     def _await_root_key(self, state: SealState) -> None:
         """Seal a host that has missed a rekey of another one, after time enough for its other workers to bring in the new root key."""
-        now = SystemClock.monotonic()
+        now = self._clock.monotonic()
         if self._stranger_since is None:
             self._stranger_since = now
         if now - self._stranger_since < limits.ROOT_KEY_WAIT_SECONDS:

@@ -97,7 +97,7 @@ class Worker:
         cache = Cache(page.generations, clock)
         cache.fresh_until = float("inf")
         self.store = Store(world.physical, Barrier(), cache, page.generations.bump)
-        self.seal = Seal(page, self.store)
+        self.seal = Seal(page, self.store, clock)
         self.mounts = Mounts(Registry({}))
         self.leases = LeaseStore()
         self.tokens = TokenStore(self.seal, self.leases, clock)
