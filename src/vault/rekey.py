@@ -12,7 +12,7 @@ import msgspec
 
 from vault.clock import Clock
 from vault.crypto import aead, random
-from vault.crypto.pgp import Recipient, parse_key
+from vault.crypto.pgp import Recipient, load_key, parse_key
 from vault.errors import InvalidRequest
 from vault.handover import HANDOVER, Handover
 from vault.seal import Seal
@@ -186,7 +186,7 @@ class Rekey:
         unseal_key, config = random.random_bytes(KEY_BYTES), attempt.config
         shares = split(unseal_key, config)
         if attempt.pgp_keys:
-            shares = encrypt_shares(shares, parse_holders(attempt.pgp_keys, config.shares, self.words.what))
+            shares = encrypt_shares(shares, tuple(load_key(text) for text in attempt.pgp_keys))
             if attempt.backup:
                 _back_up(transaction, attempt, shares)
         if attempt.verifies:

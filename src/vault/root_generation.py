@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from vault.crypto import random
-from vault.crypto.pgp import parse_key
+from vault.crypto.pgp import load_key, parse_key
 from vault.errors import InvalidRequest
 from vault.modules.auth.tokens import ID_CHARACTERS, SERVICE_PREFIX, Issued
 from vault.secret import Secret
@@ -113,7 +113,7 @@ def _find_fingerprint(pgp_key: str) -> str:
 def _encode(token: Secret, generation: Generation) -> str:
     plain = token.reveal().encode()
     if generation.pgp_key:
-        return b64encode(parse_key(generation.pgp_key).encrypt(plain)).decode()
+        return b64encode(load_key(generation.pgp_key).encrypt(plain)).decode()
     return b64encode(_xor(plain, generation.otp.encode())).decode().rstrip("=")
 
 

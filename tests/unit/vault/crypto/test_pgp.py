@@ -5,7 +5,7 @@ from base64 import b64encode
 import pytest
 from pysequoia import CipherSuite, Profile, Tsk, decrypt
 
-from vault.crypto.pgp import parse_key
+from vault.crypto.pgp import load_key, parse_key
 from vault.errors import InvalidRequest
 
 
@@ -34,3 +34,22 @@ def test_keybase_names_are_refused() -> None:
     """The server looks nobody up."""
     with pytest.raises(InvalidRequest, match="keybase"):
         parse_key("keybase:somebody")
+
+
+def test_expired_and_revoked_keys_are_refused() -> None:
+    """The library would encrypt to both; a key that was good when an attempt began is still used at its end."""
+    expired = Tsk.generate("holder", validity_seconds=1).extract_certificate()  # the library dates keys back
+    with pytest.raises(InvalidRequest, match="expired"):
+        parse_key(str(expired))
+    assert load_key(str(expired)).encrypt(b"canary")
+    owner = Tsk.generate("holder")
+    cert = owner.extract_certificate()
+    revoked = bytes(cert) + bytes(cert.revoke(owner.certifier()))
+    with pytest.raises(InvalidRequest, match="revoked"):
+        parse_key(b64encode(revoked).decode())
+
+
+def test_secret_parts_of_a_key_are_not_needed() -> None:
+    """Who sends them by mistake gets the same."""
+    owner = Tsk.generate("holder")
+    assert parse_key(str(owner)).fingerprint == owner.extract_certificate().fingerprint
