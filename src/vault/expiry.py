@@ -142,6 +142,8 @@ class ExpiryWorker:
     def _try(self, step: Callable[[], None]) -> None:
         try:
             step()
+        except Sealed:
+            pass  # and so there is nothing to be done
         except VaultError as error:
             _log.info("background work put off", cause=type(error).__name__)
         except Exception as error:  # noqa: BLE001 - the thread must outlive any one failure

@@ -16,6 +16,8 @@ GENERATION_SLOTS = 65_536  # shared counters; two paths in one slot only cost a 
 TRANSACTION_ATTEMPTS_MAX = 64  # optimistic retries before a writer gives up with Conflict
 STORAGE_TIMEOUT_SECONDS = 4.0  # D07: an answer within 5 s even when PostgreSQL hangs
 
+ROOT_KEY_WAIT_SECONDS = 10.0  # a new root key of another host is brought in within two rounds of the background work
+HANDOVER_SECONDS = 300.0  # how long other hosts can take over a new root key; who was away for longer is unsealed anew
 SHARES_MAX = 255  # x coordinates of GF(256) without zero
 CUSTOM_METADATA_PAIRS_MAX = 64
 CUSTOM_METADATA_KEY_BYTES_MAX = 128

@@ -9,30 +9,31 @@ a respawned worker is unsealed by its first request.
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
 import structlog
 
+from vault import limits
 from vault.clock import Clock, SystemClock
-from vault.crypto import aead, random, shamir
-from vault.errors import IntegrityError, InvalidRequest, Sealed
+from vault.crypto import aead, random
+from vault.errors import IntegrityError, InvalidRequest, Sealed, VaultError
 from vault.host import HostPage, SealState
+from vault.locks import Locks, MigrationRefused
 from vault.settings import StaticSeal
 from vault.shares import (
-    CONFIG,
     KEY_BYTES,
     KEYRING,
-    ROOT_KEY,
     SHAMIR,
     STATIC,
     SealConfig,
     check_share,
+    find_sealed,
     make_nonce,
     parse_config,
     parse_recovery_config,
+    split,
 )
-from vault.static_lock import RECOVERY_KEY, StaticLock
 from vault.storage.keyring import Keyring
 from vault.storage.physical import WriteConflict
 from vault.storage.transaction import Store, Transaction
@@ -72,19 +73,15 @@ class Initialized:
     shares: tuple[bytes, ...]
 
 
-class MigrationRefused(InvalidRequest):
-    """The stored seal and the configured one do not allow this."""
-
-
 class Seal:
     """The seal of this host, and the barrier of this worker."""
 
-    def __init__(self, page: HostPage, store: Store, static: StaticSeal | None = None, clock: Clock | None = None) -> None:
+    def __init__(self, page: HostPage, store: Store, clock: Clock | None = None, static: StaticSeal | None = None) -> None:
         self._page = page
-        self._store = store
         self._clock = clock or SystemClock()
-        self._static = StaticLock(static) if static else None
-        self.kind = STATIC if static and not static.disabled else SHAMIR
+        self._store = store
+        self.locks = Locks(static)
+        self.kind = self.locks.kind
         self._barrier = store.barrier
         self._barrier.refresh = self.refresh_keyring
         self._keyring_version = 0
@@ -93,6 +90,7 @@ class Seal:
         self._loaded_version = -1  # of the page: moves with every share too
         self._loaded_epoch = -1
         self._token_key = b""
+        self._stranger_since: float | None = None  # since when the page's root key has not opened the keyring
         self._serves = False  # not the same as an open barrier: init opens that for its own rows
         # What else holds plain text that must not outlive the seal.
         self.on_close: list[Callable[[], None]] = []
@@ -123,17 +121,17 @@ class Seal:
                 for forget in self.on_close:
                     forget()
                 if not state.sealed:
-                    self._open(state.root_key)
+                    self._open(state)
                     self._serves = True
                 self._loaded_epoch = state.epoch
             self._loaded_version = version
 
-    def _open(self, root_key: bytes) -> None:
+    def _open(self, state: SealState) -> None:
         reader = self._store.read()
         sealed = self._store.load_plain(KEYRING)
         if sealed is None:
             raise Sealed
-        self._barrier.open(Keyring.decode(aead.open_sealed(root_key, sealed.value, KEYRING.encode())))
+        self._barrier.open(Keyring.decode(self._open_keyring(state, sealed.value)))
         self._keyring_version = sealed.version
         entry = reader.get(TOKEN_KEY)
         if entry is None:
@@ -156,7 +154,7 @@ class Seal:
             state = self._page.read_seal()
             if row is None or state.sealed or state.epoch != self._loaded_epoch:
                 return
-            keyring = _find_keyring(state, row.value)[1]
+            keyring = self._find_keyring(row.value)[1]
             if self._barrier.is_covered_by(keyring):
                 self._barrier.open(keyring)
                 self._keyring_version = row.version
@@ -165,14 +163,74 @@ class Seal:
 
     def find_keyring(self, transaction: Transaction) -> Keyring:
         """Return the keyring as the transaction sees it; raises Sealed."""
-        return _find_keyring(self._page.read_seal(), transaction.get_plain(KEYRING))[1]
+        return self._find_keyring(transaction.get_plain(KEYRING))[1]
 
     def rotate(self, transaction: Transaction) -> None:
         """Put a fresh data key in use. Of concurrent calls each adds its own: the row is written only as it was read."""
-        root_key, keyring = _find_keyring(self._page.read_seal(), transaction.get_plain(KEYRING))
+        root_key, keyring = self._find_keyring(transaction.get_plain(KEYRING))
         if not self._barrier.is_covered_by(keyring):  # read from a cache that lags behind, or an old row was put back
             raise WriteConflict(KEYRING)
         transaction.put_plain(KEYRING, aead.seal(root_key, keyring.rotate(self._clock.now_ns()).encode(), KEYRING.encode()))
+
+    def _find_keyring(self, sealed: bytes | None) -> tuple[bytes, Keyring]:
+        """Return the keyring of a row and the root key that opens it: what replaces the row is sealed by the same one. Raises Sealed."""
+        state = self._page.read_seal()
+        for root_key in filter(None, (state.root_key, state.next_root_key)):
+            keyring = find_sealed(root_key, sealed or b"", KEYRING)
+            if keyring is not None:
+                return root_key, Keyring.decode(keyring)
+        raise Sealed
+
+    def _open_keyring(self, state: SealState, sealed: bytes) -> bytes:
+        for root_key in filter(None, (state.root_key, state.next_root_key)):
+            keyring = find_sealed(root_key, sealed, KEYRING)
+            if keyring is not None:
+                self._stranger_since = None
+                if root_key is not state.root_key:  # the writer was killed between its commit and its change of the page
+                    self.adopt(root_key)
+                return keyring
+        self._await_root_key(state)
+        raise Sealed
+
+    def _await_root_key(self, state: SealState) -> None:
+        """Seal a host that has missed a rekey of another one, after time enough for its other workers to bring in the new root key."""
+        now = self._clock.monotonic()
+        if self._stranger_since is None:
+            self._stranger_since = now
+        if now - self._stranger_since < limits.ROOT_KEY_WAIT_SECONDS:
+            return
+        self._stranger_since = None
+        with self._page.lock():
+            current = self._page.read_seal()
+            if (current.root_key, current.next_root_key) == (state.root_key, state.next_root_key):
+                self._page.wipe()
+
+    # -- a new root key -----------------------------------------------------------------------------------------------
+
+    def announce(self, root_key: bytes) -> None:
+        """Tell this host of the root key that a commit is about to bring in, should its writer be killed right after it."""
+        with self._page.lock():
+            if not self._page.read_seal().sealed:
+                self._page.write_next_root_key(root_key)
+
+    def adopt(self, root_key: bytes) -> None:
+        """Make this host keep the root key that now seals the keyring; any other one is ignored."""
+        with self._page.lock():
+            state = self._page.read_seal()
+            if state.sealed or state.root_key == root_key:
+                return
+            row = self._store.physical.get(KEYRING)
+            if row is not None and find_sealed(root_key, row.value, KEYRING) is not None:
+                self._page.write_root_key(root_key)
+
+    def open_keyring(self, transaction: Transaction) -> bytes:
+        """Return the keyring as it is stored, opened by this host's root key; raises Sealed."""
+        state, sealed = self._page.read_seal(), transaction.get_plain(KEYRING)
+        for root_key in filter(None, (state.root_key, state.next_root_key)):
+            keyring = find_sealed(root_key, sealed or b"", KEYRING)
+            if keyring is not None:
+                return keyring
+        raise Sealed
 
     # -- what others need of the open barrier -------------------------------------------------------------------------
 
@@ -214,8 +272,7 @@ class Seal:
 
     def find_config(self, transaction: Transaction) -> SealConfig | None:
         """Return which seal is stored; None before init."""
-        value = transaction.get_plain(CONFIG)
-        return None if value is None else msgspec.json.decode(value, type=SealConfig)
+        return self.locks.find_config(transaction)
 
     # -- init ---------------------------------------------------------------------------------------------------------
 
@@ -229,13 +286,13 @@ class Seal:
             raise InvalidRequest("Vault is already initialized")
         unseal_key, root_key = random.random_bytes(KEY_BYTES), random.random_bytes(KEY_BYTES)
         keyring = Keyring.create(self._clock.now_ns())
-        self.put_root_key(transaction, config, unseal_key, root_key)
+        self.locks.put(transaction, config, unseal_key, root_key)
         transaction.put_plain(KEYRING, aead.seal(root_key, keyring.encode(), KEYRING.encode()))
         with self._loading, self._page.lock():
             if not self._page.read_seal().sealed:  # another host was first, and this one is open by now
                 raise InvalidRequest("Vault is already initialized")
             self._write_first_rows(transaction, keyring, populate)
-        return Initialized(shares=shamir.split(unseal_key, shares, threshold) if shares > 1 else (unseal_key,) * shares)
+        return Initialized(shares=split(unseal_key, config))
 
     def _write_first_rows(self, transaction: Transaction, keyring: Keyring, populate: Callable[[Transaction], object]) -> None:
         with self._barrier.opened(keyring):
@@ -251,60 +308,13 @@ class Seal:
             finally:
                 self._token_key = b""
 
-    # -- the locks on the root key ------------------------------------------------------------------------------------
-
-    def put_root_key(self, transaction: Transaction, config: SealConfig, split_key: bytes, root_key: bytes) -> None:
-        """Store a root key behind the lock that `config` names; `split_key` is what its shares combine to."""
-        transaction.put_plain(CONFIG, msgspec.json.encode(config))
-        if config.kind == SHAMIR:
-            transaction.put_plain(ROOT_KEY, aead.seal(split_key, root_key, ROOT_KEY.encode()))
-            return
-        lock = self._require_static()
-        lock.put_root_key(transaction, root_key)
-        if config.shares:
-            lock.put_recovery_key(transaction, config.shares, config.threshold, split_key)
-
-    def prove(self, transaction: Transaction, config: SealConfig, shares: tuple[bytes, ...]) -> tuple[bytes, bytes]:
-        """Return what a whole set of shares combines to, and the root key; raises InvalidRequest if the set is not the right one.
-
-        The shares of a static seal are recovery shares: they prove something and open nothing.
-        """
-        refusal = InvalidRequest("unseal failed: the key shares do not open the root key")
-        if config.kind == STATIC:
-            lock = self._require_static()
-            split_key, root_key = lock.prove(transaction, shares, config.shares, config.threshold), lock.open_root_key(transaction)
-        elif config.kind == SHAMIR:
-            try:
-                split_key = shamir.combine(shares) if config.threshold > 1 else shares[0]
-                root_key = aead.open_sealed(split_key, transaction.get_plain(ROOT_KEY) or b"", ROOT_KEY.encode())
-            except (ValueError, IntegrityError) as cause:
-                raise refusal from cause
-        else:
-            raise IntegrityError
-        try:
-            aead.open_sealed(root_key, transaction.get_plain(KEYRING) or b"", KEYRING.encode())
-        except IntegrityError as cause:
-            raise refusal from cause
-        return split_key, root_key
-
-    def _require_static(self) -> StaticLock:
-        if self._static is None:
-            raise MigrationRefused('cannot seal migrate from "static" to Shamir, no disabled seal in configuration')
-        return self._static
-
-    def check_start(self, transaction: Transaction) -> None:
-        """Raise MigrationRefused if nothing in the configuration can ever open what is stored."""
-        config = self.find_config(transaction)
-        if config is not None and config.kind == STATIC:
-            self._require_static()
-
     def open_alone(self) -> None:
         """Open a host whose seal needs nobody, unless somebody has sealed it since its start. A failure is logged: it stays sealed."""
         state = self._page.read_seal()
-        if self._static is None or self.kind != STATIC or state.epoch or not state.sealed:
+        if self.kind != STATIC or state.epoch or not state.sealed:
             return
         try:
-            root_key = self._store.run(self._open_static)
+            root_key = self._store.run(self.locks.open_alone)
         except IntegrityError:
             if not self._is_shut:
                 _log.error("the static key does not open the root key: the server stays sealed")
@@ -314,17 +324,6 @@ class Seal:
             state = self._page.read_seal()
             if root_key and state.sealed and not state.epoch:
                 self._page.write_unsealed(root_key)
-
-    def _open_static(self, transaction: Transaction) -> bytes:
-        """Return the root key, nothing before init or while a migration to this seal is due; leave it sealed by the current key."""
-        config = self.find_config(transaction)
-        if config is None or config.kind != STATIC:
-            return b""
-        lock = self._require_static()
-        root_key = lock.open_root_key(transaction)
-        aead.open_sealed(root_key, transaction.get_plain(KEYRING) or b"", KEYRING.encode())
-        lock.rewrap(transaction, config.shares, config.threshold)
-        return root_key
 
     # -- unseal and seal ----------------------------------------------------------------------------------------------
 
@@ -340,30 +339,26 @@ class Seal:
             raise MigrationRefused("can't perform a seal migration, no migration seal found")
         if not self._page.read_seal().sealed:  # nothing to open, so nothing is judged
             return False
-        if config.kind != self.kind and not migrate:
-            raise MigrationRefused("migrate option not provided and seal migration is pending")
+        self.locks.check_migration(config, migrate=migrate)
         check_share(share, "invalid key: ")
         with self._page.lock():
             state = self._page.read_seal()
             if not state.sealed:
                 return False
             shares = state.shares if share in state.shares else (*state.shares, share)
-            if len(shares) < config.threshold:
+            try:
+                opened = self.locks.open(transaction, shares, "unseal")
+            except VaultError:
+                self._page.write_progress("", ())
+                raise
+            if opened is None:
                 self._page.write_progress(state.nonce or make_nonce(), shares)
                 return True
-            self._page.write_progress("", ())
-            split_key, root_key = self.prove(transaction, config, shares)
             if migrate:
-                self._migrate(transaction, config, split_key, root_key)
-            self._page.write_unsealed(root_key)
+                self.locks.migrate(transaction, opened)
+            self._page.write_progress("", ())
+            self._page.write_unsealed(opened.root_key)
             return True
-
-    def _migrate(self, transaction: Transaction, config: SealConfig, split_key: bytes, root_key: bytes) -> None:
-        """Put the root key behind the configured lock. The shares stay: who unsealed proves from now on, and the other way round."""
-        if config.kind == STATIC:
-            transaction.delete(RECOVERY_KEY)
-        self.put_root_key(transaction, replace(config, kind=self.kind), split_key, root_key)
-        _log.warning("the seal was migrated", before=config.kind, after=self.kind)
 
     def reset(self) -> None:
         """Forget the shares given so far."""
@@ -377,10 +372,3 @@ class Seal:
         with self._page.lock():
             self._page.wipe()
         self._barrier.close()
-
-
-def _find_keyring(state: SealState, sealed: bytes | None) -> tuple[bytes, Keyring]:
-    """Return the keyring of a row and the root key that opens it: what replaces the row is sealed by the same one. Raises Sealed."""
-    if state.sealed or sealed is None:
-        raise Sealed
-    return state.root_key, Keyring.decode(aead.open_sealed(state.root_key, sealed, KEYRING.encode()))

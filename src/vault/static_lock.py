@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import msgspec
 
-from vault.crypto import aead, shamir
+from vault.crypto import aead
 from vault.errors import IntegrityError, InvalidRequest
 from vault.settings import StaticSeal
+from vault.shares import ROOT_KEY, SealConfig, WrongShares, combine
 from vault.storage.transaction import Transaction
 
-ROOT_KEY = "core/root-key"
 RECOVERY_KEY = "core/recovery-key"  # plain row holding the hash of the recovery key, sealed by the static key
 
 
@@ -77,17 +77,14 @@ class StaticLock:
         bound = _bind(RECOVERY_KEY, self._current.id, shares, threshold)
         transaction.put_plain(RECOVERY_KEY, aead.seal(self._current.key, digest, bound))
 
-    def prove(self, transaction: Transaction, shares: tuple[bytes, ...], count: int, threshold: int) -> bytes:
-        """Return the recovery key that a whole set of shares combines to; raises InvalidRequest for any other."""
+    def prove(self, transaction: Transaction, shares: tuple[bytes, ...], config: SealConfig) -> bytes:
+        """Return the recovery key that a whole set of shares combines to; raises WrongShares for any other."""
         if transaction.get_plain(RECOVERY_KEY) is None:
             raise InvalidRequest("no recovery key found")
-        try:
-            recovery_key = shamir.combine(shares) if threshold > 1 else shares[0]
-        except ValueError:  # ill-formed shares: no key comes of them
-            recovery_key = b""
-        _, digest = self._open(transaction, RECOVERY_KEY, (count, threshold))
+        recovery_key = combine(shares, config) or b""
+        _, digest = self._open(transaction, RECOVERY_KEY, (config.shares, config.threshold))
         if not hmac.compare_digest(digest, hashlib.sha256(recovery_key).digest()):
-            raise InvalidRequest("invalid key: failed to verify recovery key: recovery key does not match submitted values")
+            raise WrongShares("invalid key: failed to verify recovery key: recovery key does not match submitted values")
         return recovery_key
 
 

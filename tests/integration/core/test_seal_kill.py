@@ -161,11 +161,14 @@ def test_rotations_of_many_hosts_killed_at_any_moment_lose_no_row(dsn: str) -> N
         host.recover()
         host.write("sys/mounts/kv", type="kv")
 
+    heard, told = os.pipe()
+
     def work(number: int) -> None:
         host = DatabaseHost(dsn, STATIC)
         host.hear()
         for turn in range(1_000):
             host.write("sys/rotate")
+            os.write(told, b".")
             host.write(f"kv/s{number}-{turn}", v="x")
 
     for _ in range(KILLS):
@@ -178,11 +181,13 @@ def test_rotations_of_many_hosts_killed_at_any_moment_lose_no_row(dsn: str) -> N
                 finally:
                     os._exit(1)
             pids.append(pid)
-        time.sleep(random.uniform(0.4, 0.8))
+        for _ in range(10):
+            os.read(heard, 1)
+        time.sleep(random.uniform(0, RANDOM_SECONDS))
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
         for pid in pids:
             assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
         with running(dsn, STATIC) as host:
             assert read_all(host) > 10
-            assert host.read("sys/key-status")["term"] > 3
+            assert host.read("sys/key-status")["term"] > 10

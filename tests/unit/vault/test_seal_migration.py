@@ -7,7 +7,7 @@ import pytest
 from tests.unit.vault.fault import Killed, RefusingBroker
 from tests.unit.vault.static_host import DISABLED, NEXT, NEXT_ALONE, STATIC, DyingRows, StaticHost, is_good
 from vault.errors import AuditFailed, InvalidRequest
-from vault.seal import MigrationRefused
+from vault.locks import MigrationRefused
 from vault.settings import StaticSeal
 from vault.static_lock import RECOVERY_KEY
 
@@ -25,9 +25,9 @@ def test_static_seal_without_its_key_does_not_start(host: StaticHost) -> None:
     """Nothing in the configuration could ever open it."""
     host.recover()
     with pytest.raises(MigrationRefused, match='cannot seal migrate from "static" to Shamir, no disabled seal in configuration'):
-        host.restart(None).first.seal.check_start(host.first.store.read())
+        host.restart(None).first.seal.locks.check_start(host.first.store.read())
     for static in (STATIC, DISABLED):
-        host.restart(static).first.seal.check_start(host.first.store.read())
+        host.restart(static).first.seal.locks.check_start(host.first.store.read())
 
 
 @pytest.mark.parametrize("static", [STATIC, None, DISABLED])

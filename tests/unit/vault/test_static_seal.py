@@ -9,11 +9,11 @@ import pytest
 from tests.unit.vault.modules.system.world import ROOT
 from tests.unit.vault.static_host import DISABLED, K1, K2, NEXT, NEXT_ALONE, STATIC, StaticHost
 from vault.errors import IntegrityError, InvalidRequest, Sealed, VaultError
+from vault.locks import MigrationRefused
 from vault.logical.operation import Operation
-from vault.seal import MigrationRefused
 from vault.secret import Secret
 from vault.settings import StaticSeal
-from vault.shares import CONFIG, KEYRING, ROOT_KEY
+from vault.shares import CONFIG, KEYRING, ROOT_KEY, WrongShares
 from vault.static_lock import RECOVERY_KEY
 
 
@@ -232,7 +232,7 @@ def test_shamir_seal_called_static_opens_nothing() -> None:
             late.migrate(made["keys"][:3])
         assert late.page.read_seal().root_key == b""
     with pytest.raises(MigrationRefused):
-        host.restart(None).first.seal.check_start(host.first.store.read())
+        host.restart(None).first.seal.locks.check_start(host.first.store.read())
 
 
 # -- for those who ask for proof -------------------------------------------------------------------------------------------
@@ -244,15 +244,34 @@ def test_proof_gives_the_root_key_for_a_whole_set_alone(static: StaticSeal | Non
     host = StaticHost(static)
     made = host.recover() if static else host.init()
     shares = tuple(bytes.fromhex(key) for key in made.get("recovery_keys") or made["keys"])
-    seal, reader = host.first.seal, host.first.store.read()
-    config = seal.find_config(reader)
-    assert config is not None
+    locks, reader = host.first.seal.locks, host.first.store.read()
     for key in made["keys"][:3]:
         host.give(key)
-    assert seal.prove(reader, config, shares[1:4])[1] == host.page.read_seal().root_key
-    for wrong in (shares[:2], (shares[0], shares[0], shares[1]), (*shares[:2], b"\7" * 33), (*shares[:2], b"x")):
-        with pytest.raises(InvalidRequest):
-            seal.prove(reader, config, wrong)
+    opened = locks.open(reader, shares[1:4], "test")
+    assert opened is not None
+    assert opened.root_key == host.page.read_seal().root_key
+    assert locks.open(reader, shares[:2], "test") is None
+    for wrong in ((shares[0], shares[0], shares[1]), (*shares[:2], b"\7" * 33), (*shares[:2], b"x")):
+        with pytest.raises(WrongShares):
+            locks.open(reader, wrong, "test")
+
+
+def test_recovery_shares_make_a_root_token(host: StaticHost) -> None:
+    """As unseal shares do with the other seal; wrong ones do not, and nothing does where there are none."""
+    keys = host.recover()["recovery_keys"]
+    nonce = host.write("sys/generate-root/attempt").data["nonce"]
+    for key in keys[:2]:
+        host.write("sys/generate-root/update", key=key, nonce=nonce)
+    with pytest.raises(InvalidRequest):
+        host.write("sys/generate-root/update", key="07" * 33, nonce=nonce)
+    last = [host.write("sys/generate-root/update", key=key, nonce=nonce) for key in keys[2:]][-1].data
+    assert last["complete"]
+    assert last["encoded_token"]
+    bare = StaticHost()
+    bare.write("sys/init", token=None)
+    nonce = bare.write("sys/generate-root/attempt").data["nonce"]
+    with pytest.raises(InvalidRequest, match="no recovery key found"):
+        bare.write("sys/generate-root/update", key=keys[0], nonce=nonce)
 
 
 def test_unreadable_recovery_row_proves_nothing(host: StaticHost) -> None:

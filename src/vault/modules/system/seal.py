@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from vault import limits
+from vault.crypto.pgp import parse_key
 from vault.errors import InvalidRequest, VaultError
-from vault.logical.args import BOOL, INT, SECRET, STRING, Kind, NoArgs, arg, parse_int
+from vault.logical.args import BOOL, INT, LIST, SECRET, STRING, Kind, NoArgs, arg, parse_int
 from vault.logical.backend import Endpoint, Path, path
 from vault.logical.context import SystemContext
 from vault.logical.response import Response, Shape
 from vault.modules.auth.tokens import Issued
+from vault.rekey import describe_shares, encrypt_shares, parse_holders
 from vault.seal import Seal, Status
 from vault.secret import Secret
-from vault.shares import STATIC, parse_share
+from vault.shares import ATTEMPTS, STATIC, parse_share
 from vault.storage.transaction import Transaction
 from vault.version import COMMIT_DATE, VERSION
 
@@ -38,8 +40,9 @@ class InitArgs:
     stored_shares: int = arg(INT, "Kept for clients that send it.", default=0)
     recovery_shares: int = arg(INT, "Number of recovery shares, with a static seal.", default=0)
     recovery_threshold: int = arg(INT, "Number of recovery shares that prove who holds them.", default=0)
-    pgp_keys: Any = arg(STRING, "Not supported yet.", default="")
-    root_token_pgp_key: Any = arg(STRING, "Not supported yet.", default="")
+    pgp_keys: tuple[str, ...] = arg(LIST, "OpenPGP keys, one for each share, which is encrypted to it.", default=())
+    recovery_pgp_keys: tuple[str, ...] = arg(LIST, "The same for recovery shares, with a static seal.", default=())
+    root_token_pgp_key: str = arg(STRING, "The OpenPGP key that the root token is encrypted to.", default="")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,23 +134,26 @@ class SealPaths:
         if any(secret if is_static else recovery):
             kind = "secret" if is_static else "recovery"
             raise InvalidRequest(f"parameters {kind}_shares,{kind}_threshold not applicable to seal type {self._seal.kind}")
-        if args.pgp_keys or args.root_token_pgp_key:
-            raise InvalidRequest("encrypting shares with PGP keys is not supported")
+        unused = "pgp_keys" if is_static else "recovery_pgp_keys"
+        if getattr(args, unused):
+            raise InvalidRequest(f"parameters {unused} not applicable to seal type {self._seal.kind}")
+        keys, what = (args.recovery_pgp_keys, "recovery") if is_static else (args.pgp_keys, "seal")
+        split = recovery if is_static else secret
+        holders = parse_holders(keys, split[0], what) if keys else ()
+        root_holder = parse_key(args.root_token_pgp_key) if args.root_token_pgp_key else None
         root: list[Issued] = []
         made = self._seal.initialize(
             context.transaction,
-            *(recovery if is_static else secret),
+            *split,
             lambda transaction: root.append(self._populate(transaction)),
         )
         context.after_commit.append(self._open_alone)
-        keys = {
-            "keys": [share.hex() for share in made.shares],
-            "keys_base64": [b64encode(share).decode() for share in made.shares],
-        }
+        token = root[-1].id.reveal()
+        shares: dict[str, list[str]] = describe_shares(encrypt_shares(made.shares, holders) if holders else made.shares)
         if is_static:
-            recovery_keys = {f"recovery_{name}": shares for name, shares in keys.items()} if made.shares else {}
-            keys = {"keys": [], "keys_base64": [], **recovery_keys}
-        return Response(data={**keys, "root_token": root[-1].id.reveal()})
+            found = {f"recovery_{name}": values for name, values in shares.items()} if made.shares else {}
+            shares = {"keys": [], "keys_base64": [], **found}
+        return Response(data={**shares, "root_token": b64encode(root_holder.encrypt(token.encode())).decode() if root_holder else token})
 
     def _open_alone(self) -> None:
         with suppress(VaultError):  # the answer has the only copy of the shares: it must arrive; the seal is opened a little later
@@ -226,7 +232,10 @@ class SealPaths:
         )
 
     def close(self, context: SystemContext, _: Any) -> None:
-        """Seal this host once the answer is on record."""
+        """Seal this host once the answer is on record. Shares that were given to change something are forgotten."""
+        for attempt in ATTEMPTS:
+            if context.transaction.get(attempt) is not None:
+                context.transaction.delete(attempt)
         context.after_commit.append(self._seal.seal)
 
     def step_down(self, _context: SystemContext, _: Any) -> None:
