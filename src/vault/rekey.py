@@ -23,6 +23,7 @@ from vault.shares import (
     KEYRING,
     REKEY,
     ROOT_KEY,
+    STATIC,
     Former,
     Opened,
     SealConfig,
@@ -134,6 +135,8 @@ class Rekey:
         self, transaction: Transaction, shares: int, threshold: int, pgp_keys: tuple[str, ...], *, backup: bool, verifies: bool
     ) -> Attempt:
         """Begin; raises InvalidRequest while another one is on its way."""
+        if self._seal.kind == STATIC:  # its shares prove and lock nothing: a new lock here would be one that no key opens
+            raise InvalidRequest(f"{self.words.what} is not supported with seal type static")
         what = f"{self.words.what} seal"
         config = parse_config(shares, threshold, what)
         holders = parse_holders(pgp_keys, shares, what) if pgp_keys else ()

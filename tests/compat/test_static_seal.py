@@ -76,7 +76,7 @@ def test_static_seal_lives_through_restarts_and_a_change_of_its_key(target: str,
         command.with_token(made["root_token"]).run("operator", "seal").ok()
         time.sleep(OPENING_SECONDS)
         assert running.anonymous.get("sys/seal-status").json["sealed"] is True
-    for stanza in (static(tmp_path, "one"), static(tmp_path, "two", "one"), static(tmp_path, "two")):
+    for stanza in (static(tmp_path, "two", "one"), static(tmp_path, "two")):
         with configured_server(target, tmp_path, storage + stanza) as running:
             await_open(running.anonymous)
             assert running.anonymous.with_token(made["root_token"]).get("kept/a").data == {"k": "v"}
@@ -135,19 +135,12 @@ def _migrate(running: Server, folder: Path, made: dict[str, Any], kind: str) -> 
     assert wire.with_token(made["root_token"]).get("kept/a").data == {"k": "v"}
 
 
-@pytest.mark.parametrize("stanza", ["none", "wrong key"])
-def test_static_seal_is_not_opened_without_its_key(target: str, tmp_path: Path, stanza: str) -> None:
-    """A server that could never open it does not start; one with another key stays sealed."""
+def test_static_seal_without_its_key_does_not_start(target: str, tmp_path: Path) -> None:
+    """A server that could never open what is stored says so and ends."""
     storage = persistent_storage(target, tmp_path)
     with configured_server(target, tmp_path, storage + static(tmp_path, "one")) as running:
         command_of(running, tmp_path).json("operator", "init", "-recovery-shares=1", "-recovery-threshold=1")
         await_open(running.anonymous)
-    if stanza == "wrong key":
-        with configured_server(target, tmp_path, storage + static(tmp_path, "two")) as running:
-            time.sleep(OPENING_SECONDS)
-            assert running.anonymous.get("sys/seal-status").json["sealed"] is True
-            assert running.anonymous.get("sys/health").status == 503
-        return
     start = configured_server(target, tmp_path, storage)
     with pytest.raises(RuntimeError, match='cannot seal migrate from "static" to Shamir, no disabled seal in configuration'), start:
         pass

@@ -8,12 +8,12 @@ import pytest
 from tests.unit.vault.fault import DyingRunner, Killed
 from tests.unit.vault.modules.system.world import ROOT, Worker, World
 from tests.unit.vault.test_mounts import in_parallel
-from vault import limits
-from vault.errors import Conflict, IntegrityError, InvalidRequest, PermissionDenied, Sealed, StorageUnavailable
+from vault.crypto import aead
+from vault.errors import Conflict, IntegrityError, InvalidRequest, PermissionDenied, Sealed
 from vault.expiry import Fenced, Leadership, LeadershipLost
 from vault.logical.operation import Operation
-from vault.rotation import USES
 from vault.shares import KEYRING
+from vault.storage.keyring import Keyring
 from vault.storage.physical import Row
 
 DEFAULT = {"max_operations": 3_865_470_566, "interval": 0, "enabled": True}
@@ -209,6 +209,17 @@ def test_seal_in_the_midst_of_a_refresh_leaves_no_key(world: World) -> None:
     assert not barrier.is_open
 
 
+def test_rotation_right_after_a_rekey_keeps_the_new_root_key(kv: World) -> None:
+    """The keyring stays sealed by the root key that it was read with, also where the page does not hold that one as its own yet."""
+    old, new = kv.page.read_seal().root_key, bytes(range(32))
+    keyring = aead.open_sealed(old, kv.rows.rows[KEYRING].value, KEYRING.encode())
+    kv.first.seal.announce(new)
+    plant(kv, KEYRING, aead.seal(new, keyring, KEYRING.encode()))
+    kv.write("sys/rotate")
+    rotated = Keyring.decode(aead.open_sealed(new, kv.rows.rows[KEYRING].value, KEYRING.encode()))
+    assert rotated.active == 2
+
+
 # -- when to rotate ------------------------------------------------------------------------------------------------------
 
 
@@ -302,81 +313,6 @@ def test_killed_rotation_is_one_or_none(world: World, *, after: bool) -> None:
     world.work()
     assert status(world)["term"] == 2
     assert world.read("auth/token/lookup-self", worker=world.worker())["id"] == ROOT
-
-
-# -- counting ------------------------------------------------------------------------------------------------------------
-
-
-def test_every_encryption_counts(kv: World) -> None:
-    """Seen at once by the worker that did it."""
-    kv.write("kv/first", v="x")
-    before = status(kv)["encryptions"]
-    for number in range(10):
-        kv.write(f"kv/{number}", v="x")
-    assert status(kv)["encryptions"] == before + 10
-
-
-def test_uses_are_noted_when_there_are_many_or_it_is_time(kv: World) -> None:
-    """An idle server writes nothing; a busy one every minute, a very busy one at once."""
-    worker = kv.worker()
-    assert worker.seal.is_open()
-    few, many = limits.KEY_USES_WORTH_NOTING - 1, limits.KEY_USES_WORTH_NOTING
-    steps = (
-        (many, 59, False),
-        (many, 1, True),
-        (few, 61, False),
-        (few, limits.KEY_USES_SECONDS_MAX, True),
-        (limits.KEY_USES_PENDING_MAX, 0, True),
-        (0, 1_000_000, False),
-    )
-    worker.store.barrier.count({1: 1})
-    kv.write("kv/a", v="x", worker=worker)
-    worker.rotation.note_uses()
-    for pending, seconds, expected in steps:
-        worker.store.barrier.take_counts()
-        worker.store.barrier.count({1: pending} if pending else {})
-        kv.clock.advance(seconds)
-        before = kv.rows.rows[USES]
-        worker.rotation.note_uses_if_due()
-        assert (kv.rows.rows[USES] != before) is expected, (pending, seconds)
-
-
-def test_uses_that_could_not_be_noted_are_kept(kv: World) -> None:
-    """Without storage, and while sealed."""
-    worker = kv.worker()
-    assert worker.seal.is_open()
-    worker.store.barrier.take_counts()
-    worker.store.barrier.count({1: 7})
-    physical, worker.store.physical = worker.store.physical, FailingPhysical(worker.store.physical)  # type: ignore[assignment]
-    with pytest.raises(StorageUnavailable):
-        worker.rotation.note_uses()
-    worker.store.physical = physical
-    assert worker.store.barrier.counts[1] >= 7
-    worker.seal.seal()
-    worker.rotation.note_uses()
-    assert worker.store.barrier.counts[1] >= 7
-
-
-class FailingPhysical:
-    """A storage that reads and does not write."""
-
-    def __init__(self, physical: Any) -> None:
-        self._physical = physical
-        self.get = physical.get
-
-    def prepare(self, *_: object) -> Any:
-        raise StorageUnavailable
-
-
-def test_uses_of_many_workers_add_up(kv: World) -> None:
-    """Noted at the same time, none is lost."""
-    workers = [kv.worker() for _ in range(6)]
-    for worker in workers:
-        assert worker.seal.is_open()
-        worker.store.barrier.take_counts()
-        worker.store.barrier.count({1: 1000})
-    in_parallel([worker.rotation.note_uses for worker in workers])
-    assert 6000 <= status(kv)["encryptions"] < 6200
 
 
 def test_rotation_is_not_for_the_uninvited(world: World) -> None:

@@ -274,6 +274,15 @@ def test_recovery_shares_make_a_root_token(host: StaticHost) -> None:
         bare.write("sys/generate-root/update", key=keys[0], nonce=nonce)
 
 
+@pytest.mark.parametrize("path", ["sys/rekey/init", "sys/rotate/root/init"])
+def test_rekey_of_a_static_seal_is_refused_before_shares_are_given(host: StaticHost, path: str) -> None:
+    """It would put a lock on the root key that the static key does not open."""
+    host.recover()
+    with pytest.raises(InvalidRequest, match="not supported with seal type static"):
+        host.write(path, secret_shares=3, secret_threshold=2)
+    assert host.restart().is_serving()
+
+
 def test_unreadable_recovery_row_proves_nothing(host: StaticHost) -> None:
     """It is an error, not a missing row."""
     keys = host.recover()["recovery_keys"]
