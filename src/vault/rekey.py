@@ -29,6 +29,7 @@ from vault.shares import (
     WrongShares,
     check_share,
     combine,
+    has_share,
     make_nonce,
     open_root_key,
     parse_config,
@@ -167,7 +168,7 @@ class Rekey:
             raise InvalidRequest(f'{self.words.finished} "{attempt.verification_nonce}"')
         if nonce != attempt.nonce:
             raise InvalidRequest(f'{self.words.nonce} "{attempt.nonce}"')
-        if share in attempt.given:
+        if has_share(attempt.given, share):
             raise InvalidRequest(self.words.repeated)
         given = (*attempt.given, share)
         opened = open_root_key(transaction, given, self.words.what)
@@ -219,7 +220,7 @@ class Rekey:
             raise InvalidRequest(self.words.no_verify)
         if nonce != attempt.verification_nonce:
             raise InvalidRequest(f'incorrect nonce supplied; nonce for this verify operation is "{attempt.verification_nonce}"')
-        if share in attempt.returned:
+        if has_share(attempt.returned, share):
             raise InvalidRequest("given key has already been provided during this verify operation")
         returned = (*attempt.returned, share)
         if len(returned) < attempt.config.threshold:

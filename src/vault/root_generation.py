@@ -15,7 +15,7 @@ from vault.crypto.pgp import load_key, parse_key
 from vault.errors import InvalidRequest
 from vault.modules.auth.tokens import ID_CHARACTERS, SERVICE_PREFIX, Issued
 from vault.secret import Secret
-from vault.shares import GENERATION, check_share, make_nonce, open_root_key
+from vault.shares import GENERATION, check_share, has_share, make_nonce, open_root_key
 from vault.storage.transaction import Transaction
 
 OTP_CHARACTERS = len(SERVICE_PREFIX) + ID_CHARACTERS
@@ -87,7 +87,7 @@ class RootGeneration:
             raise InvalidRequest("no root generation in progress")
         if nonce != generation.nonce:
             raise InvalidRequest(f'incorrect nonce supplied; nonce for this root generation operation is "{generation.nonce}"')
-        if share in generation.given:
+        if has_share(generation.given, share):
             raise InvalidRequest("given key has already been provided during this generation operation")
         given = (*generation.given, share)
         if open_root_key(transaction, given, "root generation") is None:
