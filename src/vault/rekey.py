@@ -23,6 +23,7 @@ from vault.shares import (
     KEYRING,
     REKEY,
     ROOT_KEY,
+    SHAMIR,
     Former,
     Opened,
     SealConfig,
@@ -31,7 +32,6 @@ from vault.shares import (
     combine,
     has_share,
     make_nonce,
-    open_root_key,
     parse_config,
     split,
 )
@@ -135,6 +135,9 @@ class Rekey:
         self, transaction: Transaction, shares: int, threshold: int, pgp_keys: tuple[str, ...], *, backup: bool, verifies: bool
     ) -> Attempt:
         """Begin; raises InvalidRequest while another one is on its way."""
+        present = self._seal.find_config(transaction)
+        if present is None or present.kind != SHAMIR:  # the swap below puts a lock of shares on the root key
+            raise InvalidRequest("only a Shamir seal can be rekeyed")
         what = f"{self.words.what} seal"
         config = parse_config(shares, threshold, what)
         holders = parse_holders(pgp_keys, shares, what) if pgp_keys else ()
@@ -171,7 +174,7 @@ class Rekey:
         if has_share(attempt.given, share):
             raise InvalidRequest(self.words.repeated)
         given = (*attempt.given, share)
-        opened = open_root_key(transaction, given, self.words.what)
+        opened = self._seal.open_root_key(transaction, given, self.words.what)
         if opened is None:
             self._save(transaction, replace(attempt, given=given))
             return None

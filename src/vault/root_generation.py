@@ -14,8 +14,9 @@ from vault.crypto import random
 from vault.crypto.pgp import load_key, parse_key
 from vault.errors import InvalidRequest
 from vault.modules.auth.tokens import ID_CHARACTERS, SERVICE_PREFIX, Issued
+from vault.seal import Seal
 from vault.secret import Secret
-from vault.shares import GENERATION, check_share, has_share, make_nonce, open_root_key
+from vault.shares import GENERATION, check_share, has_share, make_nonce
 from vault.storage.transaction import Transaction
 
 OTP_CHARACTERS = len(SERVICE_PREFIX) + ID_CHARACTERS
@@ -46,7 +47,8 @@ class Step:
 class RootGeneration:
     """The steps."""
 
-    def __init__(self, issue: Issue) -> None:
+    def __init__(self, seal: Seal, issue: Issue) -> None:
+        self._seal = seal
         self._issue = issue
 
     def find(self, transaction: Transaction) -> Generation | None:
@@ -90,7 +92,7 @@ class RootGeneration:
         if has_share(generation.given, share):
             raise InvalidRequest("given key has already been provided during this generation operation")
         given = (*generation.given, share)
-        if open_root_key(transaction, given, "root generation") is None:
+        if self._seal.open_root_key(transaction, given, "root generation") is None:
             return Step(generation=self._save(transaction, replace(generation, given=given)), progress=len(given))
         transaction.delete(GENERATION)
         token = self._issue(transaction).id

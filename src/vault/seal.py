@@ -24,6 +24,7 @@ from vault.shares import (
     KEY_BYTES,
     KEYRING,
     ROOT_KEY,
+    Opened,
     SealConfig,
     WrongShares,
     check_share,
@@ -272,7 +273,7 @@ class Seal:
                 return False
             shares = state.shares if share in state.shares else (*state.shares, share)
             try:
-                opened = open_root_key(transaction, shares, "unseal")
+                opened = self.open_root_key(transaction, shares, "unseal")
             except WrongShares:
                 self._page.write_progress("", ())
                 raise
@@ -282,6 +283,10 @@ class Seal:
             self._page.write_progress("", ())
             self._page.write_unsealed(opened.root_key)
             return True
+
+    def open_root_key(self, transaction: Transaction, shares: tuple[bytes, ...], purpose: str) -> Opened | None:
+        """Return what a set of shares opens, None if there must be more of them. Raises WrongShares for a whole set."""
+        return open_root_key(transaction, shares, purpose)
 
     def reset(self) -> None:
         """Forget the shares given so far."""

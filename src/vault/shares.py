@@ -25,6 +25,7 @@ REKEY = "core/rekey"
 GENERATION = "core/generate-root"
 ATTEMPTS = (REKEY, GENERATION)  # what shares were given for so far; sealing forgets it
 KEY_BYTES = 32
+SHAMIR = "shamir"
 _SHARE_BYTES_MIN = 16
 
 
@@ -34,7 +35,7 @@ class SealConfig:
 
     shares: int
     threshold: int
-    kind: str = "shamir"
+    kind: str = SHAMIR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

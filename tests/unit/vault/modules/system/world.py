@@ -158,7 +158,7 @@ class Worker:
 
     def _system(self, world: "World", wrapping: Wrapping) -> Backend:
         rekeys = tuple(Rekey(self.seal, world.clock, words) for words in (REKEY_WORDS, ROTATE_WORDS))
-        generations = RootGeneration(world.issue_root(self))
+        generations = RootGeneration(self.seal, world.issue_root(self))
         rows = (
             *SealPaths(self.seal, partial(world.populate, self), "inmem").paths(),
             *(row for rekey in rekeys for row in RekeyPaths(rekey, self.seal, self.store, bare=rekey is rekeys[0]).paths()),
