@@ -203,7 +203,7 @@ class Service:
     def _list_share_paths(self) -> tuple[Path, ...]:
         """Return the table of what a quorum of shareholders can do besides unsealing."""
         rekey, rotate = (Rekey(self._seal, self._clock, words) for words in (REKEY_WORDS, ROTATE_WORDS))
-        generations = RootGeneration(self._issue_root, self._seal.locks)
+        generations = RootGeneration(self._seal, self._issue_root)
         return (
             *RekeyPaths(rekey, self._seal, self._store, bare=True).paths(),
             *RekeyPaths(rotate, self._seal, self._store, bare=False).paths(),

@@ -23,15 +23,15 @@ from vault.shares import (
     KEYRING,
     REKEY,
     ROOT_KEY,
-    STATIC,
+    SHAMIR,
     Former,
     Opened,
     SealConfig,
     WrongShares,
     check_share,
     combine,
+    has_share,
     make_nonce,
-    open_root_key,
     parse_config,
     split,
 )
@@ -135,8 +135,9 @@ class Rekey:
         self, transaction: Transaction, shares: int, threshold: int, pgp_keys: tuple[str, ...], *, backup: bool, verifies: bool
     ) -> Attempt:
         """Begin; raises InvalidRequest while another one is on its way."""
-        if self._seal.kind == STATIC:  # its shares prove and lock nothing: a new lock here would be one that no key opens
-            raise InvalidRequest(f"{self.words.what} is not supported with seal type static")
+        present = self._seal.find_config(transaction)
+        if present is None or present.kind != SHAMIR:  # the swap below puts a lock of shares on the root key
+            raise InvalidRequest("only a Shamir seal can be rekeyed")
         what = f"{self.words.what} seal"
         config = parse_config(shares, threshold, what)
         holders = parse_holders(pgp_keys, shares, what) if pgp_keys else ()
@@ -170,10 +171,10 @@ class Rekey:
             raise InvalidRequest(f'{self.words.finished} "{attempt.verification_nonce}"')
         if nonce != attempt.nonce:
             raise InvalidRequest(f'{self.words.nonce} "{attempt.nonce}"')
-        if share in attempt.given:
+        if has_share(attempt.given, share):
             raise InvalidRequest(self.words.repeated)
         given = (*attempt.given, share)
-        opened = open_root_key(transaction, given, self.words.what)
+        opened = self._seal.open_root_key(transaction, given, self.words.what)
         if opened is None:
             self._save(transaction, replace(attempt, given=given))
             return None
@@ -222,7 +223,7 @@ class Rekey:
             raise InvalidRequest(self.words.no_verify)
         if nonce != attempt.verification_nonce:
             raise InvalidRequest(f'incorrect nonce supplied; nonce for this verify operation is "{attempt.verification_nonce}"')
-        if share in attempt.returned:
+        if has_share(attempt.returned, share):
             raise InvalidRequest("given key has already been provided during this verify operation")
         returned = (*attempt.returned, share)
         if len(returned) < attempt.config.threshold:

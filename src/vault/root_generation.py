@@ -13,10 +13,10 @@ import msgspec
 from vault.crypto import random
 from vault.crypto.pgp import load_key, parse_key
 from vault.errors import InvalidRequest
-from vault.locks import Locks
 from vault.modules.auth.tokens import ID_CHARACTERS, SERVICE_PREFIX, Issued
+from vault.seal import Seal
 from vault.secret import Secret
-from vault.shares import GENERATION, check_share, make_nonce
+from vault.shares import GENERATION, check_share, has_share, make_nonce
 from vault.storage.transaction import Transaction
 
 OTP_CHARACTERS = len(SERVICE_PREFIX) + ID_CHARACTERS
@@ -47,9 +47,9 @@ class Step:
 class RootGeneration:
     """The steps."""
 
-    def __init__(self, issue: Issue, locks: Locks) -> None:
+    def __init__(self, seal: Seal, issue: Issue) -> None:
+        self._seal = seal
         self._issue = issue
-        self._locks = locks
 
     def find(self, transaction: Transaction) -> Generation | None:
         """Return the generation on its way."""
@@ -89,10 +89,10 @@ class RootGeneration:
             raise InvalidRequest("no root generation in progress")
         if nonce != generation.nonce:
             raise InvalidRequest(f'incorrect nonce supplied; nonce for this root generation operation is "{generation.nonce}"')
-        if share in generation.given:
+        if has_share(generation.given, share):
             raise InvalidRequest("given key has already been provided during this generation operation")
         given = (*generation.given, share)
-        if self._locks.open(transaction, given, "root generation") is None:
+        if self._seal.open_root_key(transaction, given, "root generation") is None:
             return Step(generation=self._save(transaction, replace(generation, given=given)), progress=len(given))
         transaction.delete(GENERATION)
         token = self._issue(transaction).id

@@ -26,6 +26,7 @@ from vault.shares import (
     KEYRING,
     SHAMIR,
     STATIC,
+    Opened,
     SealConfig,
     check_share,
     find_sealed,
@@ -347,7 +348,7 @@ class Seal:
                 return False
             shares = state.shares if share in state.shares else (*state.shares, share)
             try:
-                opened = self.locks.open(transaction, shares, "unseal")
+                opened = self.open_root_key(transaction, shares, "unseal")
             except VaultError:
                 self._page.write_progress("", ())
                 raise
@@ -359,6 +360,10 @@ class Seal:
             self._page.write_progress("", ())
             self._page.write_unsealed(opened.root_key)
             return True
+
+    def open_root_key(self, transaction: Transaction, shares: tuple[bytes, ...], purpose: str) -> Opened | None:
+        """Return what a set of shares opens, None if there must be more of them. Raises WrongShares for a whole set."""
+        return self.locks.open(transaction, shares, purpose)
 
     def reset(self) -> None:
         """Forget the shares given so far."""

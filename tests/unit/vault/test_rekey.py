@@ -12,7 +12,7 @@ from tests.unit.vault.test_mounts import in_parallel
 from vault.crypto import aead
 from vault.errors import AuditFailed, IntegrityError, InvalidRequest, PermissionDenied, Sealed
 from vault.logical.operation import Operation
-from vault.shares import FORMER, KEYRING, REKEY, ROOT_KEY
+from vault.shares import CONFIG, FORMER, KEYRING, REKEY, ROOT_KEY
 
 DOORS = frozenset({"rekey"})
 
@@ -254,3 +254,11 @@ def test_recovery_keys_are_refused(host: Holders) -> None:
         with pytest.raises(InvalidRequest, match="no backed-up keys found"):
             host.ask(Operation.READ, path)
         assert host.ask(Operation.DELETE, path) is None
+
+
+def test_a_seal_of_another_kind_is_not_rekeyed(host: Holders) -> None:
+    """The shares of a seal that opens by itself are no lock on the root key, and must not become one."""
+    host.first.store.run(lambda transaction: transaction.put_plain(CONFIG, b'{"shares":5,"threshold":3,"kind":"static"}'))
+    for name in (BARE, ROTATE):
+        with pytest.raises(InvalidRequest, match="only a Shamir seal"):
+            host.start(name=name)

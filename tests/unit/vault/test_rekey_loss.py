@@ -1,5 +1,6 @@
 """A rekey whose answer is lost, whose process is killed, or whose root key must reach other hosts: nobody is locked out."""
 
+import json
 from typing import Any
 
 import pytest
@@ -51,6 +52,23 @@ def test_late_news_of_an_answer_spares_a_later_rekey(host: Holders) -> None:
     late.sent()
     assert FORMER in host.rows.rows
     assert host.opens(new)
+
+
+def test_wrapped_answer_is_not_taken_for_one_that_arrived(host: Holders) -> None:
+    """The new shares wait behind a token; until they are used the former ones open as well."""
+    nonce = host.start(3, 2)
+    for key in host.keys[:2]:
+        host.offer(nonce, key)
+    answer = host.send(Operation.UPDATE, f"{BARE}/update", {"key": host.keys[2], "nonce": nonce}, token=host.root, wrap=60)
+    assert answer is not None
+    assert answer.wrap_info is not None
+    assert answer.sent is None
+    assert host.opens(host.keys)
+    inner = host.send(Operation.UPDATE, "sys/wrapping/unwrap", {}, token=answer.wrap_info.token.reveal())
+    assert inner is not None
+    assert inner.body is not None
+    assert host.opens(json.loads(inner.body)["keys"], 2)
+    assert not host.opens(host.keys)
 
 
 @pytest.mark.parametrize("after", [False, True])

@@ -278,7 +278,7 @@ def test_recovery_shares_make_a_root_token(host: StaticHost) -> None:
 def test_rekey_of_a_static_seal_is_refused_before_shares_are_given(host: StaticHost, path: str) -> None:
     """It would put a lock on the root key that the static key does not open."""
     host.recover()
-    with pytest.raises(InvalidRequest, match="not supported with seal type static"):
+    with pytest.raises(InvalidRequest, match="only a Shamir seal can be rekeyed"):
         host.write(path, secret_shares=3, secret_threshold=2)
     assert host.restart().is_serving()
 

@@ -164,7 +164,7 @@ class Worker:
 
     def _system(self, world: "World", wrapping: Wrapping) -> Backend:
         rekeys = tuple(Rekey(self.seal, world.clock, words) for words in (REKEY_WORDS, ROTATE_WORDS))
-        generations = RootGeneration(world.issue_root(self), self.seal.locks)
+        generations = RootGeneration(self.seal, world.issue_root(self))
         rows = (
             *SealPaths(self.seal, partial(world.populate, self), "inmem").paths(),
             *RotatePaths(self.seal, self.rotation).paths(),
