@@ -9,6 +9,7 @@ from typing import Any
 
 import falcon
 
+from api.exchange import SENT
 from api.vault.sink import Door, Sink, list_headers, status_line
 
 
@@ -33,6 +34,8 @@ class App(falcon.App[falcon.Request, falcon.Response]):
         if self._claimed and _head(env["PATH_INFO"]) in self._claimed:
             return super().__call__(env, start_response)
         answer = self.sink.answer(env)
+        if answer.sent is not None:
+            env[SENT] = answer.sent
         start_response(status_line(answer.status), list_headers(answer))
         return (answer.body,)
 

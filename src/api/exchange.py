@@ -13,6 +13,7 @@ from vault.clock import SystemClock
 
 _clock = SystemClock()
 _HEADER_VALUE = re.compile(r"[ \t\x21-\x7e\x80-\xff]*")
+SENT = "health_vault.sent"  # what the application wants to be called once its answer is sent
 _BODILESS = frozenset({204, 304})
 _REFUSALS = {
     http_errors.LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
@@ -105,6 +106,9 @@ class Exchange:
         if self._request._expected_100_continue and not self._continued:  # noqa: SLF001 - gunicorn's only name for it
             self.keep, self.untrusted = False, True  # whether a body follows is up to the client
         self._send(body)
+        sent = environ.get(SENT)
+        if sent is not None:
+            sent()
 
     def _send(self, body: bytes) -> None:
         head = self._head

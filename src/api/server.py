@@ -165,6 +165,19 @@ def _scratch(settings: Settings) -> Iterator[str]:
             folder._finalizer.detach()  # type: ignore[attr-defined]  # noqa: SLF001 - else each worker deletes it at its end
 
 
+@contextmanager
+def _host_page(settings: Settings) -> Iterator[HostPage]:
+    """Make the page that the workers share; wipe it when the arbiter ends."""
+    page, arbiter = HostPage(), os.getpid()
+    if not (page.locked_in_memory or settings.disable_mlock):
+        _log.warning("the system does not let us lock memory: the root key may be written to swap (allow 16 KiB, or set disable_mlock)")
+    try:
+        yield page
+    finally:
+        if os.getpid() == arbiter:
+            page.erase()
+
+
 def serve(settings: Settings) -> NoReturn:
     """Run the server until it is stopped."""
     log.configure(settings)
@@ -174,8 +187,8 @@ def serve(settings: Settings) -> NoReturn:
     os.umask(0o077)
     with _scratch(settings) as scratch:
         settled = config.settle(settings, scratch)
-        with _postgresql(settled) as embedded:
-            service = build(settled, HostPage())
+        with _postgresql(settled) as embedded, _host_page(settled) as page:
+            service = build(settled, page)
             dev = service.prepare()
             if dev is not None:
                 _print_banner(settled, dev)

@@ -1,8 +1,10 @@
 """Puts the service together: the only place where the parts meet. What exists is written here as literal tables."""
 
 from base64 import b64decode, b64encode
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from pathlib import Path as FilePath
 
 import structlog
 
@@ -13,10 +15,12 @@ from vault.authority import Authority
 from vault.clock import Clock, SystemClock, format_rfc3339_nano
 from vault.core import Core
 from vault.crypto.random import random_bytes
+from vault.errors import VaultError
 from vault.expiry import ExpiryWorker, Fenced, Leadership
+from vault.handover import Successor
 from vault.host import AUDIT_LOCK, HostPage
 from vault.leases import LeaseStore
-from vault.logical.backend import Backend
+from vault.logical.backend import Backend, Path
 from vault.logical.mount import Mount
 from vault.logical.token import Token
 from vault.modules.auth.methods.token import backend as token_backend
@@ -28,11 +32,15 @@ from vault.modules.policy.store import PolicyStore
 from vault.modules.system.audit import AuditPaths
 from vault.modules.system.audit_table import AuditTable
 from vault.modules.system.capabilities import CapabilityPaths
+from vault.modules.system.generate_root import GenerateRootPaths, decode_paths
 from vault.modules.system.host import host_paths
 from vault.modules.system.leases import LeasePaths
 from vault.modules.system.mounts import MountPaths
 from vault.modules.system.policies import PolicyPaths
+from vault.modules.system.raw import raw_paths
+from vault.modules.system.rekey import RekeyPaths, recovery_paths
 from vault.modules.system.remount import RemountPaths
+from vault.modules.system.rotate import RotatePaths
 from vault.modules.system.seal import SealPaths
 from vault.modules.system.spec import SpecPaths
 from vault.modules.system.tools import tool_paths
@@ -41,7 +49,10 @@ from vault.modules.system.ui import UiPaths
 from vault.modules.system.version import record_release, version_paths
 from vault.modules.system.wrapping import WrappingPaths
 from vault.mounts import Mounts, Registry, default_mounts
+from vault.rekey import REKEY_WORDS, ROTATE_WORDS, Rekey
 from vault.revocation import Revoker, Runner
+from vault.root_generation import RootGeneration
+from vault.rotation import Rotation
 from vault.seal import Seal
 from vault.secret import Secret
 from vault.settings import Settings
@@ -80,7 +91,8 @@ class Service:
         cache = Cache(page.generations, self._clock)
         self._listener = Listener(self._dsn, page.host_id, page.generations, cache, self._clock)
         self._store = Store(self._physical, Barrier(), cache, page.generations.bump)
-        self._seal = Seal(page, self._store)
+        self._seal = Seal(page, self._store, self._clock, None if settings.dev else settings.seal)
+        self._rotation = Rotation(self._seal, self._store, self._clock)
         self._mounts = Mounts(Registry({}))
         leases = LeaseStore()
         self._tokens = TokenStore(self._seal, leases, self._clock)
@@ -125,6 +137,7 @@ class Service:
         leadership = Leadership(self._store, self._clock)
         fenced = Fenced(self._store, leadership)
         revoker = self._make_revoker(fenced, leases, wrapping)
+        successor = Successor(self._store, fenced, self._seal, self._clock)
         return ExpiryWorker(
             self._store,
             self._mounts,
@@ -135,7 +148,10 @@ class Service:
             chores=(
                 RemountPaths(self._mounts, revoker, fenced).finish_all,
                 TunePaths(self._mounts, fenced, self._clock, kv_upgrade).finish_all,
+                partial(self._rotation.rotate_if_due, fenced),
+                successor.tidy,
             ),
+            duties=(self._seal.open_alone, successor.follow, self._seal.follow_keyring, self._rotation.note_uses_if_due),
         )
 
     def _make_revoker(self, runner: Runner, leases: LeaseStore, wrapping: Wrapping) -> Revoker:
@@ -163,6 +179,9 @@ class Service:
             kind="system",
             paths=(
                 *SealPaths(self._seal, self._populate, settings.storage.kind).paths(),
+                *RotatePaths(self._seal, self._rotation).paths(),
+                *raw_paths(enabled=settings.raw_storage_endpoint),
+                *self._list_share_paths(),
                 *WrappingPaths(wrapping, self._tokens).paths(),
                 *tune.paths(),  # before the mounts: their path takes all
                 *MountPaths(self._mounts, revoker).paths(),
@@ -181,18 +200,33 @@ class Service:
             system=True,
         )
 
+    def _list_share_paths(self) -> tuple[Path, ...]:
+        """Return the table of what a quorum of shareholders can do besides unsealing."""
+        rekey, rotate = (Rekey(self._seal, self._clock, words) for words in (REKEY_WORDS, ROTATE_WORDS))
+        generations = RootGeneration(self._seal, self._issue_root)
+        return (
+            *RekeyPaths(rekey, self._seal, self._store, bare=True).paths(),
+            *RekeyPaths(rotate, self._seal, self._store, bare=False).paths(),
+            *recovery_paths(),
+            *GenerateRootPaths(generations, self._seal, self._store, bare=True).paths(),
+            *GenerateRootPaths(generations, self._seal, self._store, bare=False).paths(),
+            *decode_paths(),
+        )
+
     # -- life ---------------------------------------------------------------------------------------------------------
 
     def prepare(self) -> DevServer | None:
-        """Bring the schema up to date and, for a development server, initialise and unseal it. Call before the fork."""
+        """Bring the schema up to date, and open a seal that needs nobody. A development server is initialised first. Before the fork."""
         for name in migration.migrate(self._dsn):
             _log.info("migration applied", name=name)
         capacity.check_room(self._dsn, self._settings.workers, self._settings.threads)
-        if not self._settings.dev:
-            return None
         self._physical.open()
         try:
-            return self._start_dev()
+            if self._settings.dev:
+                return self._start_dev()
+            self._seal.locks.check_start(self._store.read())
+            self._seal.open_alone()
+            return None
         finally:
             self._physical.close()
 
@@ -206,6 +240,8 @@ class Service:
     def stop_worker(self) -> None:
         """End background work and close connections."""
         self._expiry.stop()
+        with suppress(VaultError):  # what is not noted counts as the uses of a killed worker do
+            self._rotation.note_uses()
         self._listener.stop()
         self._physical.close()
 
@@ -226,12 +262,15 @@ class Service:
         for mount in (*default_mounts(self._mounts), *mounts):
             self._mounts.add(transaction, mount)
         self._policies.install_defaults(transaction)
+        record_release(transaction, self._clock.now())
+        return self._issue_root(transaction, root_token)
+
+    def _issue_root(self, transaction: Transaction, token_id: str = "") -> Issued:
         now_ns = self._clock.now_ns()
-        record_release(transaction, now_ns / 1e9)
         token = Token(
             key="", policies=("root",), path="auth/token/root", display_name="root", creation_time=now_ns // 10**9, issued_ns=now_ns
         )
-        return self._tokens.create(transaction, token, token_id=root_token)
+        return self._tokens.create(transaction, token, token_id=token_id)
 
     def _start_dev(self) -> DevServer:
         secret = self._mounts.new("secret/", "kv-v2", description="key/value secret storage")
@@ -259,7 +298,7 @@ def build(settings: Settings, page: HostPage) -> Service:
 def find_dsn(settings: Settings) -> str:
     """Return how to reach the database; an embedded one is known by its folder."""
     storage = settings.storage
-    return storage.connection_url.reveal() or Embedded(Path(storage.path)).dsn
+    return storage.connection_url.reveal() or Embedded(FilePath(storage.path)).dsn
 
 
 def declared_devices(settings: Settings, host: Host) -> tuple[Device, ...]:

@@ -108,14 +108,19 @@ class ExpiryWorker:
         clock: Clock,
         is_open: Callable[[], bool],
         chores: tuple[Callable[[], None], ...] = (),
+        duties: tuple[Callable[[], None], ...] = (),
     ) -> None:
-        """`revoker` runs behind `Fenced` with the same leadership; `chores` finish what others began, any number of times."""
+        """`revoker` runs behind `Fenced` with the same leadership; `chores` finish what others began, any number of times.
+
+        `duties` are done by every worker in every round, sealed or not.
+        """
         self._store = store
         self._mounts = mounts
         self._revoker = revoker
         self._clock = clock
         self._is_open = is_open
         self._chores = chores
+        self._duties = duties
         self._leadership = leadership
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -131,13 +136,22 @@ class ExpiryWorker:
 
     def _run(self) -> None:
         while not self._stop.wait(INTERVAL_SECONDS):
-            try:
-                if self._is_open() and self._leadership.acquire():
-                    self.work()
-            except VaultError as error:
-                _log.info("background work put off", cause=type(error).__name__)
-            except Exception as error:  # noqa: BLE001 - the thread must outlive any one failure
-                _log.error("background work failed", cause=type(error).__name__)
+            for step in (*self._duties, self._lead):
+                self._try(step)
+
+    def _try(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except Sealed:
+            pass  # and so there is nothing to be done
+        except VaultError as error:
+            _log.info("background work put off", cause=type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - the thread must outlive any one failure
+            _log.error("background work failed", cause=type(error).__name__)
+
+    def _lead(self) -> None:
+        if self._is_open() and self._leadership.acquire():
+            self.work()
 
     def work(self) -> None:
         """Do what is due now."""

@@ -37,7 +37,8 @@ _LOCKS = QUEUE_LOCK + QUEUES
 _SPINS = 10_000  # far longer than any change takes
 _TURN_SECONDS = 0.0005  # between two looks whether it is a process's turn; a commit takes longer
 
-_HEADER = struct.Struct(f"<QB{KEY_BYTES}sB{NONCE_BYTES}sB")  # epoch, open, root key, nonce length, nonce, share count
+# Epoch, open, root key, nonce length, nonce, share count, whether there is a next root key, that key.
+_HEADER = struct.Struct(f"<QB{KEY_BYTES}sB{NONCE_BYTES}sBB{KEY_BYTES}s")
 _SEQUENCE = 0
 _SEAL = 8
 _SHARES = 256
@@ -56,6 +57,7 @@ class SealState:
     epoch: int  # moves with every seal and unseal
     sealed: bool
     root_key: bytes  # empty while sealed
+    next_root_key: bytes  # of a rekey whose commit is on its way; empty: none
     nonce: str
     shares: tuple[bytes, ...]
 
@@ -188,7 +190,7 @@ class HostPage:
             self._write(self._read_seal().epoch + 1, b"", "", ())
 
     def _read_seal(self) -> SealState:
-        epoch, is_open, key, nonce_length, nonce, count = _HEADER.unpack_from(self._map, _SEAL)
+        epoch, is_open, key, nonce_length, nonce, count, has_next, next_key = _HEADER.unpack_from(self._map, _SEAL)
         shares = []
         for index in range(count):
             place = _SHARES + index * (SHARE_BYTES_MAX + 1)
@@ -197,6 +199,7 @@ class HostPage:
             epoch=epoch,
             sealed=not is_open,
             root_key=key if is_open else b"",
+            next_root_key=next_key if has_next else b"",
             nonce=nonce[:nonce_length].decode("ascii", "replace"),
             shares=tuple(shares),
         )
@@ -213,11 +216,28 @@ class HostPage:
         with self._change():
             self._write(state.epoch + 1, root_key, "", ())
 
+    def write_next_root_key(self, root_key: bytes) -> None:
+        """Note the root key that a commit on its way brings in; call under the lock."""
+        state = self._read_seal()
+        with self._change():
+            self._write(state.epoch, state.root_key, state.nonce, state.shares, root_key)
+
+    def write_root_key(self, root_key: bytes) -> None:
+        """Replace the root key of an open host, whose keyring stays the same; call under the lock."""
+        state = self._read_seal()
+        with self._change():
+            self._write(state.epoch, root_key, "", ())
+
     def wipe(self) -> None:
         """Close the host and forget the root key; call under the lock."""
         state = self._read_seal()
         with self._change():
             self._write(state.epoch + 1, b"", "", ())
+
+    def erase(self) -> None:
+        """Close the host for good, whoever holds the lock: the last thing that its arbiter does."""
+        with self._change():
+            self._write(self._read_seal().epoch + 1, b"", "", ())
 
     @contextmanager
     def _change(self) -> Iterator[None]:
@@ -227,9 +247,10 @@ class HostPage:
         finally:
             self._sequence[0] += 1
 
-    def _write(self, epoch: int, root_key: bytes, nonce: str, shares: tuple[bytes, ...]) -> None:
+    def _write(self, epoch: int, root_key: bytes, nonce: str, shares: tuple[bytes, ...], next_key: bytes = b"") -> None:
         text = nonce.encode("ascii")
-        _HEADER.pack_into(self._map, _SEAL, epoch, bool(root_key), root_key, len(text), text, len(shares))
+        header = (epoch, bool(root_key), root_key, len(text), text, len(shares), bool(next_key), next_key)
+        _HEADER.pack_into(self._map, _SEAL, *header)
         self._map[_SHARES:_AREA] = bytes(_AREA - _SHARES)
         for index, share in enumerate(shares):
             place = _SHARES + index * (SHARE_BYTES_MAX + 1)
@@ -298,10 +319,10 @@ class Generations:
 
 
 def _lock_in_memory(page: mmap.mmap) -> bool:
-    """Keep the page out of swap where the system allows it."""
+    """Keep what is secret of the page out of swap, where the system allows it: often it allows 64 KiB, and the rest is only counters."""
     libc = ctypes.CDLL(None, use_errno=True)
     address = ctypes.addressof(ctypes.c_char.from_buffer(page))
-    return bool(libc.mlock(ctypes.c_void_p(address), ctypes.c_size_t(len(page))) == 0)
+    return bool(libc.mlock(ctypes.c_void_p(address), ctypes.c_size_t(_AREA)) == 0)
 
 
 def _after_fork() -> None:

@@ -16,6 +16,8 @@ GENERATION_SLOTS = 65_536  # shared counters; two paths in one slot only cost a 
 TRANSACTION_ATTEMPTS_MAX = 64  # optimistic retries before a writer gives up with Conflict
 STORAGE_TIMEOUT_SECONDS = 4.0  # D07: an answer within 5 s even when PostgreSQL hangs
 
+ROOT_KEY_WAIT_SECONDS = 10.0  # a new root key of another host is brought in within two rounds of the background work
+HANDOVER_SECONDS = 300.0  # how long other hosts can take over a new root key; who was away for longer is unsealed anew
 SHARES_MAX = 255  # x coordinates of GF(256) without zero
 CUSTOM_METADATA_PAIRS_MAX = 64
 CUSTOM_METADATA_KEY_BYTES_MAX = 128
@@ -59,3 +61,13 @@ CACHED_ABSENT_MAX = 4_096  # names known not to exist: random tokens must cost l
 RESTART_SECONDS = 0.5  # a worker that cannot start is tried again no faster
 
 SPENT_GRACE_SECONDS = 10  # the last request of a spent token is answered within 5 s; only then may others clear the token away
+
+# AES-GCM with random nonces may repeat one with probability 2^-32 after 2^32 uses of a key. Vault's bound leaves a tenth of that.
+KEY_OPERATIONS_MAX = 3_865_470_566
+KEY_OPERATIONS_MIN = 1_000_000  # a lower bound would rotate for ever
+ROTATION_SECONDS_MIN = 24 * 3600
+KEY_USES_PENDING_MAX = 100_000  # uses of keys that a killed worker may leave uncounted; 4,000 such deaths are within the tenth
+KEY_USES_WORTH_NOTING = 1_000  # fewer are noted hourly: what is noted is a row that is itself encrypted
+KEY_USES_SECONDS = 60
+KEY_USES_SECONDS_MAX = 3600
+RAW_BYTES_MAX = 32 * 1024 * 1024  # of a value that sys/raw decompresses: no larger than what a body may bring

@@ -2,43 +2,47 @@
 
 The state is one page of memory that all workers of this host share; PostgreSQL holds only what is useless without the unseal key.
 
-The unseal key is what Shamir's shares combine to. It opens the root key, the root key opens the keyring, the keyring opens
-every other row. A worker loads the keyring when it sees that the page's epoch has moved, so a respawned worker is unsealed
-by its first request.
+The unseal key is what Shamir's shares combine to; with `seal "static"` the configuration has one. It opens the root key, the root
+key opens the keyring, the keyring opens every other row. A worker loads the keyring when it sees that the page's epoch has moved, so
+a respawned worker is unsealed by its first request.
 """
 
-import binascii
 import threading
-import uuid
-from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
+import structlog
 
 from vault import limits
-from vault.crypto import aead, random, shamir
-from vault.errors import IntegrityError, InvalidRequest, Sealed
-from vault.host import HostPage
+from vault.clock import Clock, SystemClock
+from vault.crypto import aead, random
+from vault.errors import IntegrityError, InvalidRequest, Sealed, VaultError
+from vault.host import HostPage, SealState
+from vault.locks import Locks, MigrationRefused
+from vault.settings import StaticSeal
+from vault.shares import (
+    KEY_BYTES,
+    KEYRING,
+    SHAMIR,
+    STATIC,
+    Opened,
+    SealConfig,
+    check_share,
+    find_sealed,
+    make_nonce,
+    parse_config,
+    parse_recovery_config,
+    split,
+)
 from vault.storage.keyring import Keyring
+from vault.storage.physical import WriteConflict
 from vault.storage.transaction import Store, Transaction
 
-CONFIG = "core/seal-config"  # plain: what a sealed server must be able to tell
-ROOT_KEY = "core/root-key"  # plain row holding the root key, sealed by the unseal key
-KEYRING = "core/keyring"  # plain row holding the keyring, sealed by the root key
 CLUSTER = "core/cluster"
 TOKEN_KEY = "core/token-key"  # noqa: S105 - a path
-KEY_BYTES = 32
-_SHARE_BYTES_MIN = 16
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SealConfig:
-    """How the unseal key was split."""
-
-    shares: int
-    threshold: int
-    kind: str = "shamir"
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +59,8 @@ class Status:
 
     initialized: bool
     sealed: bool
+    kind: str  # of the configured seal, which a migration is on its way to
+    migration: bool
     config: SealConfig | None
     progress: int
     nonce: str
@@ -71,14 +77,21 @@ class Initialized:
 class Seal:
     """The seal of this host, and the barrier of this worker."""
 
-    def __init__(self, page: HostPage, store: Store) -> None:
+    def __init__(self, page: HostPage, store: Store, clock: Clock | None = None, static: StaticSeal | None = None) -> None:
         self._page = page
+        self._clock = clock or SystemClock()
         self._store = store
+        self.locks = Locks(static)
+        self.kind = self.locks.kind
         self._barrier = store.barrier
-        self._loading = threading.Lock()
+        self._barrier.refresh = self.refresh_keyring
+        self._keyring_version = 0
+        self._is_shut = False  # by a static key that opens nothing: said once
+        self._loading = threading.RLock()  # a row that is read while loading may ask for the keyring again
         self._loaded_version = -1  # of the page: moves with every share too
         self._loaded_epoch = -1
         self._token_key = b""
+        self._stranger_since: float | None = None  # since when the page's root key has not opened the keyring
         self._serves = False  # not the same as an open barrier: init opens that for its own rows
         # What else holds plain text that must not outlive the seal.
         self.on_close: list[Callable[[], None]] = []
@@ -109,21 +122,116 @@ class Seal:
                 for forget in self.on_close:
                     forget()
                 if not state.sealed:
-                    self._open(state.root_key)
+                    self._open(state)
                     self._serves = True
                 self._loaded_epoch = state.epoch
             self._loaded_version = version
 
-    def _open(self, root_key: bytes) -> None:
+    def _open(self, state: SealState) -> None:
         reader = self._store.read()
-        sealed = reader.get_plain(KEYRING)
+        sealed = self._store.load_plain(KEYRING)
         if sealed is None:
             raise Sealed
-        self._barrier.open(Keyring.decode(aead.open_sealed(root_key, sealed, KEYRING.encode())))
+        self._barrier.open(Keyring.decode(self._open_keyring(state, sealed.value)))
+        self._keyring_version = sealed.version
         entry = reader.get(TOKEN_KEY)
         if entry is None:
             raise IntegrityError
         self._token_key = entry.value
+
+    # -- the keyring --------------------------------------------------------------------------------------------------
+
+    def follow_keyring(self) -> None:
+        """Take the keyring if it has changed; without that, a worker that only writes would never use a new key."""
+        if self.is_open():
+            stored = self._store.load_plain(KEYRING)
+            if stored is not None and stored.version != self._keyring_version:
+                self.refresh_keyring()
+
+    def refresh_keyring(self) -> None:
+        """Take the keyring as it is stored now. A key is never lost by that: a keyring that lacks one is left alone."""
+        row = self._store.physical.get(KEYRING)
+        with self._loading:
+            state = self._page.read_seal()
+            if row is None or state.sealed or state.epoch != self._loaded_epoch:
+                return
+            keyring = self._find_keyring(row.value)[1]
+            if self._barrier.is_covered_by(keyring):
+                self._barrier.open(keyring)
+                self._keyring_version = row.version
+            if self._page.read_seal().epoch != state.epoch:  # sealed meanwhile
+                self._barrier.close()
+
+    def find_keyring(self, transaction: Transaction) -> Keyring:
+        """Return the keyring as the transaction sees it; raises Sealed."""
+        return self._find_keyring(transaction.get_plain(KEYRING))[1]
+
+    def rotate(self, transaction: Transaction) -> None:
+        """Put a fresh data key in use. Of concurrent calls each adds its own: the row is written only as it was read."""
+        root_key, keyring = self._find_keyring(transaction.get_plain(KEYRING))
+        if not self._barrier.is_covered_by(keyring):  # read from a cache that lags behind, or an old row was put back
+            raise WriteConflict(KEYRING)
+        transaction.put_plain(KEYRING, aead.seal(root_key, keyring.rotate(self._clock.now_ns()).encode(), KEYRING.encode()))
+
+    def _find_keyring(self, sealed: bytes | None) -> tuple[bytes, Keyring]:
+        """Return the keyring of a row and the root key that opens it: what replaces the row is sealed by the same one. Raises Sealed."""
+        state = self._page.read_seal()
+        for root_key in filter(None, (state.root_key, state.next_root_key)):
+            keyring = find_sealed(root_key, sealed or b"", KEYRING)
+            if keyring is not None:
+                return root_key, Keyring.decode(keyring)
+        raise Sealed
+
+    def _open_keyring(self, state: SealState, sealed: bytes) -> bytes:
+        for root_key in filter(None, (state.root_key, state.next_root_key)):
+            keyring = find_sealed(root_key, sealed, KEYRING)
+            if keyring is not None:
+                self._stranger_since = None
+                if root_key is not state.root_key:  # the writer was killed between its commit and its change of the page
+                    self.adopt(root_key)
+                return keyring
+        self._await_root_key(state)
+        raise Sealed
+
+    def _await_root_key(self, state: SealState) -> None:
+        """Seal a host that has missed a rekey of another one, after time enough for its other workers to bring in the new root key."""
+        now = self._clock.monotonic()
+        if self._stranger_since is None:
+            self._stranger_since = now
+        if now - self._stranger_since < limits.ROOT_KEY_WAIT_SECONDS:
+            return
+        self._stranger_since = None
+        with self._page.lock():
+            current = self._page.read_seal()
+            if (current.root_key, current.next_root_key) == (state.root_key, state.next_root_key):
+                self._page.wipe()
+
+    # -- a new root key -----------------------------------------------------------------------------------------------
+
+    def announce(self, root_key: bytes) -> None:
+        """Tell this host of the root key that a commit is about to bring in, should its writer be killed right after it."""
+        with self._page.lock():
+            if not self._page.read_seal().sealed:
+                self._page.write_next_root_key(root_key)
+
+    def adopt(self, root_key: bytes) -> None:
+        """Make this host keep the root key that now seals the keyring; any other one is ignored."""
+        with self._page.lock():
+            state = self._page.read_seal()
+            if state.sealed or state.root_key == root_key:
+                return
+            row = self._store.physical.get(KEYRING)
+            if row is not None and find_sealed(root_key, row.value, KEYRING) is not None:
+                self._page.write_root_key(root_key)
+
+    def open_keyring(self, transaction: Transaction) -> bytes:
+        """Return the keyring as it is stored, opened by this host's root key; raises Sealed."""
+        state, sealed = self._page.read_seal(), transaction.get_plain(KEYRING)
+        for root_key in filter(None, (state.root_key, state.next_root_key)):
+            keyring = find_sealed(root_key, sealed or b"", KEYRING)
+            if keyring is not None:
+                return keyring
+        raise Sealed
 
     # -- what others need of the open barrier -------------------------------------------------------------------------
 
@@ -155,6 +263,8 @@ class Seal:
         return Status(
             initialized=config is not None,
             sealed=state.sealed,
+            kind=self.kind,
+            migration=config is not None and config.kind != self.kind,
             config=config,
             progress=len(state.shares),
             nonce=state.nonce,
@@ -162,9 +272,8 @@ class Seal:
         )
 
     def find_config(self, transaction: Transaction) -> SealConfig | None:
-        """Return how the unseal key was split; None before init."""
-        value = transaction.get_plain(CONFIG)
-        return None if value is None else msgspec.json.decode(value, type=SealConfig)
+        """Return which seal is stored; None before init."""
+        return self.locks.find_config(transaction)
 
     # -- init ---------------------------------------------------------------------------------------------------------
 
@@ -173,26 +282,25 @@ class Seal:
 
         `populate` writes the first encrypted rows; the barrier is open for them only.
         """
-        config = _check_config(shares, threshold)
+        config = parse_config(shares, threshold) if self.kind == SHAMIR else parse_recovery_config(shares, threshold)
         if self.find_config(transaction) is not None:
             raise InvalidRequest("Vault is already initialized")
         unseal_key, root_key = random.random_bytes(KEY_BYTES), random.random_bytes(KEY_BYTES)
-        keyring = Keyring.create()
-        transaction.put_plain(CONFIG, msgspec.json.encode(config))
-        transaction.put_plain(ROOT_KEY, aead.seal(unseal_key, root_key, ROOT_KEY.encode()))
+        keyring = Keyring.create(self._clock.now_ns())
+        self.locks.put(transaction, config, unseal_key, root_key)
         transaction.put_plain(KEYRING, aead.seal(root_key, keyring.encode(), KEYRING.encode()))
         with self._loading, self._page.lock():
             if not self._page.read_seal().sealed:  # another host was first, and this one is open by now
                 raise InvalidRequest("Vault is already initialized")
             self._write_first_rows(transaction, keyring, populate)
-        return Initialized(shares=shamir.split(unseal_key, shares, threshold) if shares > 1 else (unseal_key,))
+        return Initialized(shares=split(unseal_key, config))
 
     def _write_first_rows(self, transaction: Transaction, keyring: Keyring, populate: Callable[[Transaction], object]) -> None:
         with self._barrier.opened(keyring):
             self._token_key = random.random_bytes(KEY_BYTES)
             try:
                 transaction.put(TOKEN_KEY, self._token_key)
-                cluster = str(uuid.UUID(bytes=random.random_bytes(16), version=4))
+                cluster = make_nonce()
                 transaction.put(CLUSTER, msgspec.json.encode(Cluster(id=cluster, name=f"health-vault-{cluster[:8]}")))
                 populate(transaction)
                 transaction.seal_writes()
@@ -201,9 +309,26 @@ class Seal:
             finally:
                 self._token_key = b""
 
+    def open_alone(self) -> None:
+        """Open a host whose seal needs nobody, unless somebody has sealed it since its start. A failure is logged: it stays sealed."""
+        state = self._page.read_seal()
+        if self.kind != STATIC or state.epoch or not state.sealed:
+            return
+        try:
+            root_key = self._store.run(self.locks.open_alone)
+        except IntegrityError:
+            if not self._is_shut:
+                _log.error("the static key does not open the root key: the server stays sealed")
+            self._is_shut = True
+            return
+        with self._page.lock():
+            state = self._page.read_seal()
+            if root_key and state.sealed and not state.epoch:
+                self._page.write_unsealed(root_key)
+
     # -- unseal and seal ----------------------------------------------------------------------------------------------
 
-    def unseal(self, transaction: Transaction, share: bytes) -> bool:
+    def unseal(self, transaction: Transaction, share: bytes, *, migrate: bool = False) -> bool:
         """Take one share; with enough of them, open the host. A wrong set is forgotten; no single share is judged.
 
         Returns whether anything changed.
@@ -211,34 +336,34 @@ class Seal:
         config = self.find_config(transaction)
         if config is None:
             raise InvalidRequest("Vault is not initialized")
+        if migrate and config.kind == self.kind:
+            raise MigrationRefused("can't perform a seal migration, no migration seal found")
         if not self._page.read_seal().sealed:  # nothing to open, so nothing is judged
             return False
-        if len(share) < _SHARE_BYTES_MIN:
-            raise InvalidRequest(f"invalid key: key is shorter than minimum {_SHARE_BYTES_MIN} bytes")
-        if len(share) > KEY_BYTES + 1:
-            raise InvalidRequest(f"invalid key: key is longer than maximum {KEY_BYTES + 1} bytes")
+        self.locks.check_migration(config, migrate=migrate)
+        check_share(share, "invalid key: ")
         with self._page.lock():
             state = self._page.read_seal()
             if not state.sealed:
                 return False
             shares = state.shares if share in state.shares else (*state.shares, share)
-            if len(shares) < config.threshold:
-                self._page.write_progress(state.nonce or str(uuid.UUID(bytes=random.random_bytes(16), version=4)), shares)
+            try:
+                opened = self.open_root_key(transaction, shares, "unseal")
+            except VaultError:
+                self._page.write_progress("", ())
+                raise
+            if opened is None:
+                self._page.write_progress(state.nonce or make_nonce(), shares)
                 return True
+            if migrate:
+                self.locks.migrate(transaction, opened)
             self._page.write_progress("", ())
-            self._page.write_unsealed(self._open_root_key(transaction, config, shares))
+            self._page.write_unsealed(opened.root_key)
             return True
 
-    def _open_root_key(self, transaction: Transaction, config: SealConfig, shares: tuple[bytes, ...]) -> bytes:
-        refusal = InvalidRequest("unseal failed: the key shares do not open the root key")
-        sealed, keyring = transaction.get_plain(ROOT_KEY), transaction.get_plain(KEYRING)
-        try:
-            unseal_key = shamir.combine(shares) if config.threshold > 1 else shares[0]
-            root_key = aead.open_sealed(unseal_key, sealed or b"", ROOT_KEY.encode())
-            aead.open_sealed(root_key, keyring or b"", KEYRING.encode())
-        except (ValueError, IntegrityError) as cause:
-            raise refusal from cause
-        return root_key
+    def open_root_key(self, transaction: Transaction, shares: tuple[bytes, ...], purpose: str) -> Opened | None:
+        """Return what a set of shares opens, None if there must be more of them. Raises WrongShares for a whole set."""
+        return self.locks.open(transaction, shares, purpose)
 
     def reset(self) -> None:
         """Forget the shares given so far."""
@@ -252,29 +377,3 @@ class Seal:
         with self._page.lock():
             self._page.wipe()
         self._barrier.close()
-
-
-def parse_share(text: str) -> bytes:
-    """Return a share from hex or base64; raises InvalidRequest."""
-    try:
-        return bytes.fromhex(text)
-    except ValueError:
-        pass
-    try:
-        return b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise InvalidRequest("'key' must be a valid hex or base64 string") from None
-
-
-def _check_config(shares: int, threshold: int) -> SealConfig:
-    checks = (
-        (shares < 1, "shares must be at least one"),
-        (threshold < 1, "threshold must be at least one"),
-        (threshold > shares, "threshold cannot be larger than shares"),
-        (shares > 1 and threshold == 1, "threshold must be greater than one for multiple shares"),
-        (shares > limits.SHARES_MAX, "shares must be less than 256"),
-    )
-    for wrong, text in checks:
-        if wrong:
-            raise InvalidRequest(f"invalid seal configuration: {text}")
-    return SealConfig(shares=shares, threshold=threshold)

@@ -88,7 +88,8 @@ def _dev_command(kind: str, address: str, folder: Path) -> list[str]:
 
 def _config_command(kind: str, address: str, folder: Path, storage: str) -> list[str]:
     config = folder / "server.hcl"
-    cluster = "" if kind == OURS else f'  cluster_address = "{free_address()}"\n'
+    doors = "  disable_unauthed_rekey_endpoints = false\n  disable_unauthed_generate_root_endpoints = false\n"
+    cluster = "" if kind == OURS else f'  cluster_address = "{free_address()}"\n{doors}'
     listener = f'listener "tcp" {{\n  address = "{address}"\n{cluster}  tls_disable = true\n}}\n'
     extra = "" if kind == OURS else f'api_addr = "http://{address}"\n'
     config.write_text(listener + storage + extra)

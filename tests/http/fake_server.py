@@ -27,6 +27,8 @@ class FakeCore:
         if word == "slow":
             time.sleep(int(number) / 1000)
             self.note(f"done {request.path}")
+        if word == "sent":
+            return Response(data={}, sent=lambda: self.note(f"sent {request.path}"))
         if word == "big":
             return Response(data={"text": "~" * int(number)})
         return Response(data={"path": request.path, "pid": os.getpid(), "data": request.data})

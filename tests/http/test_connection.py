@@ -129,3 +129,11 @@ def test_refusal_arrives_while_the_client_still_sends(server: Running, line: byt
         connection.sendall(line + b"\r\nHost: a\r\nContent-Length: 8000000\r\n\r\n" + b"x" * 8_000_000)
         reply = read_all(connection)
     assert reply.statuses == [400]
+
+
+def test_what_waits_for_an_answer_to_leave_is_done_before_the_next_request(server: Running) -> None:
+    """Once for each answer that was sent, and before anything else on its connection."""
+    reply = server.exchange(b"".join(b"GET /v1/sent/%d HTTP/1.1\r\nHost: a\r\n\r\n" % number for number in range(3)) + LAST)
+    assert reply.statuses == [200] * 4
+    noted = [text for text in server.seen() if "sent/" in text]
+    assert noted == [text for number in range(3) for text in (f"handle read sent/{number}", f"sent sent/{number}")]

@@ -4,7 +4,7 @@ Strict where two readers could differ (paths, tokens, bodies), and as lenient as
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -50,6 +50,7 @@ class Answer:
     content_type: str = ""
     headers: tuple[tuple[str, str], ...] = ()
     close: bool = False  # part of the request is unread or untrusted: nothing more may come over this connection
+    sent: Callable[[], None] | None = None  # run once the answer has been handed to the network
 
 
 # --- request ------------------------------------------------------------------------------------------------------------
@@ -191,7 +192,8 @@ def encode_response(request: Request, response: Response | None) -> Answer:
         return Answer(response.status or 200, response.body, response.content_type)
     if response.status == 204:
         return Answer(204)
-    return Answer(response.status or 200, encode(build_envelope(response, response.request_id or request.id)), JSON)
+    body = encode(build_envelope(response, response.request_id or request.id))
+    return Answer(response.status or 200, body, JSON, sent=response.sent)
 
 
 def encode_error(error: VaultError, *, close: bool = False) -> Answer:

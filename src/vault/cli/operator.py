@@ -1,4 +1,4 @@
-"""`operator`: initialise, unseal, seal, migrate. Shares are asked for or read from standard input: a command line is no place for them."""
+"""`operator`: the life of a seal, its keys and the schema. Shares are asked for or read from standard input, never from arguments."""
 
 import sys
 import tempfile
@@ -21,35 +21,46 @@ def operator() -> None:
 @operator.command()
 @click.option("--key-shares", type=int, default=5, show_default=True, help="Number of key shares.")
 @click.option("--key-threshold", type=int, default=3, show_default=True, help="Number of shares that unseal.")
+@click.option("--recovery-shares", type=int, default=5, show_default=True, help="Number of recovery shares, with a static seal.")
+@click.option("--recovery-threshold", type=int, default=3, show_default=True, help="Number of recovery shares that prove.")
 @click.option("--status", "only_status", is_flag=True, help="Only tell whether the server is initialised: exit code 0 or 2.")
 @format_option
-def init(key_shares: int, key_threshold: int, only_status: bool, form: str) -> None:
+def init(*, key_shares: int, key_threshold: int, recovery_shares: int, recovery_threshold: int, only_status: bool, form: str) -> None:
     """Make the keys of a new server and print them: the only copy."""
     client = connect()
     if only_status:
         initialized = ask(client.sys.is_initialized)
         click.echo("Vault is initialized" if initialized else "Vault is not initialized")
         raise click.exceptions.Exit(0 if initialized else REFUSED)
-    made = ask(client.sys.initialize, secret_shares=key_shares, secret_threshold=key_threshold)
+    if ask(client.sys.read_seal_status)["recovery_seal"]:
+        # hvac would send the unseal shares too, which a static seal refuses
+        shares = {"recovery_shares": recovery_shares, "recovery_threshold": recovery_threshold}
+        made, name = ask(client.adapter.put, "/v1/sys/init", json=shares), "Recovery"
+        keys = made.get("recovery_keys_base64", [])
+        use = f"{recovery_threshold} of {recovery_shares} prove who may decide. The static key unseals; without it the data is lost."
+    else:
+        made, name = ask(client.sys.initialize, secret_shares=key_shares, secret_threshold=key_threshold), "Unseal"
+        keys = made["keys_base64"]
+        use = f"{key_threshold} of {key_shares} unseal the server after each start; without them its data is lost."
     if form == "json":
         show(made, form)
         return
-    for number, share in enumerate(made["keys_base64"], 1):
-        click.echo(f"Unseal Key {number}: {share}")
+    for number, share in enumerate(keys, 1):
+        click.echo(f"{name} Key {number}: {share}")
     click.echo(f"\nInitial Root Token: {made['root_token']}")
-    click.echo(
-        f"\nKeep the shares apart. {key_threshold} of {key_shares} unseal the server after each start; without them its data is lost."
-    )
+    click.echo(f"\nKeep the shares apart. {use}")
 
 
 @operator.command()
 @click.argument("share", required=False)
 @click.option("--reset", is_flag=True, help="Forget the shares given so far.")
+@click.option("--migrate", is_flag=True, help="Move from the stored seal to the configured one.")
 @format_option
-def unseal(share: str | None, reset: bool, form: str) -> None:
+def unseal(*, share: str | None, reset: bool, migrate: bool, form: str) -> None:
     """Give one key share; asks for it where none is given, `-` reads it from standard input."""
     client = connect()
-    found = ask(client.sys.submit_unseal_key, **({"reset": True} if reset else {"key": _read_share(share)}))
+    given = {"reset": True} if reset else {"key": _read_share(share), "migrate": migrate}
+    found = ask(client.sys.submit_unseal_key, **given)
     progress = f"{found['progress']}/{found['t']}"
     show(found if form == "json" else {"Sealed": found["sealed"], "Unseal Progress": progress, "Unseal Nonce": found["nonce"]}, form)
 
@@ -65,6 +76,22 @@ def seal() -> None:
     """Seal the server: no worker serves a secret from here on."""
     ask(connect().sys.seal)
     click.echo("Success! Vault is sealed.")
+
+
+@operator.command()
+def rotate() -> None:
+    """Put a fresh data key in use; what older ones encrypted stays readable."""
+    ask(connect().sys.rotate_encryption_key)
+    click.echo("Success! Rotated key")
+
+
+@operator.command("key-status")
+@format_option
+def key_status(form: str) -> None:
+    """Tell which data key is in use, since when, and how often it was used."""
+    found = ask(connect().sys.get_encryption_key_status)["data"]
+    shown = {"Key Term": found["term"], "Install Time": found["install_time"], "Encryption Count": found["encryptions"]}
+    show(found if form == "json" else shown, form)
 
 
 @operator.command()

@@ -1,6 +1,6 @@
 """What a handler answers. The delivery layer turns it into Vault's envelope."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -72,6 +72,8 @@ class Response:
     body: bytes | None = None
     content_type: str = "application/json"
     request_id: str = ""
+    # Run once the answer has been handed to the network; never, if it was not.
+    sent: Callable[[], None] | None = None
 
 
 def list_response(keys: tuple[str, ...], key_info: Mapping[str, Any] | None = None) -> Response | None:

@@ -30,9 +30,60 @@ PUBLIC = {
     "read sys/internal/ui/namespaces",
     "read sys/internal/specs/openapi",
     "update sys/internal/specs/openapi",
+    "update sys/decode-token",
 }
 WHILE_SEALED = {"read sys/init", "update sys/init", "read sys/seal-status", "update sys/unseal", "read sys/health", "read sys/leader"}
+# Public where the listener has the door open; sudo elsewhere.
+DOORS = {
+    "read sys/rekey/init": "rekey",
+    "update sys/rekey/init": "rekey",
+    "delete sys/rekey/init": "rekey",
+    "update sys/rekey/update": "rekey",
+    "read sys/rekey/verify": "rekey",
+    "update sys/rekey/verify": "rekey",
+    "delete sys/rekey/verify": "rekey",
+    "read sys/rekey-recovery-key/init": "rekey",
+    "update sys/rekey-recovery-key/init": "rekey",
+    "delete sys/rekey-recovery-key/init": "rekey",
+    "update sys/rekey-recovery-key/update": "rekey",
+    "read sys/rekey-recovery-key/verify": "rekey",
+    "update sys/rekey-recovery-key/verify": "rekey",
+    "delete sys/rekey-recovery-key/verify": "rekey",
+    "read sys/generate-root/attempt": "generate-root",
+    "update sys/generate-root/attempt": "generate-root",
+    "delete sys/generate-root/attempt": "generate-root",
+    "update sys/generate-root/update": "generate-root",
+}
 SUDO = {
+    "update sys/rotate",
+    "update sys/rotate/keyring",
+    *DOORS,
+    "read sys/rotate/root/init",
+    "update sys/rotate/root/init",
+    "delete sys/rotate/root/init",
+    "update sys/rotate/root/update",
+    "read sys/rotate/root/verify",
+    "update sys/rotate/root/verify",
+    "delete sys/rotate/root/verify",
+    "read sys/rotate/recovery/init",
+    "update sys/rotate/recovery/init",
+    "delete sys/rotate/recovery/init",
+    "update sys/rotate/recovery/update",
+    "read sys/rotate/recovery/verify",
+    "update sys/rotate/recovery/verify",
+    "delete sys/rotate/recovery/verify",
+    "read sys/rekey/backup",
+    "delete sys/rekey/backup",
+    "read sys/rotate/root/backup",
+    "delete sys/rotate/root/backup",
+    "read sys/rekey/recovery-key-backup",
+    "delete sys/rekey/recovery-key-backup",
+    "read sys/rotate/recovery/backup",
+    "delete sys/rotate/recovery/backup",
+    "read sys/generate-root-token/attempt",
+    "update sys/generate-root-token/attempt",
+    "delete sys/generate-root-token/attempt",
+    "update sys/generate-root-token/update",
     "update sys/seal",
     "update sys/step-down",
     "read sys/auth/{path*}",
@@ -53,7 +104,7 @@ SUDO = {
 }
 # Vault asks for sudo in the handlers of these, and says so in words of its own.
 SUDO_IN_HANDLER = {"token/create", "token/revoke-orphan"}
-SECRET_FIELDS = {"token", "key"}
+SECRET_FIELDS = {"token", "key", "otp"}
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +134,11 @@ def list_endpoints(service: Service) -> Iterator[tuple[str, Path, Operation, End
 def test_public_endpoints_are_those_written_here(service: Service) -> None:
     """Nothing else answers without a token; method and path both count."""
     assert {name for name, _, _, endpoint in list_endpoints(service) if endpoint.public} == PUBLIC
+
+
+def test_doors_are_those_written_here(service: Service) -> None:
+    """No listener can open anything else, and what it can open needs sudo where it does not."""
+    assert {name: endpoint.door for name, _, _, endpoint in list_endpoints(service) if endpoint.door} == DOORS
 
 
 def test_sealed_endpoints_are_those_written_here(service: Service) -> None:

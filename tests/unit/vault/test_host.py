@@ -1,5 +1,6 @@
 """The page that all processes of a host share."""
 
+import ctypes
 import os
 import re
 import signal
@@ -53,6 +54,40 @@ def test_wipe_leaves_neither_key_nor_share_in_memory(page: HostPage) -> None:
     assert not any(share in bytes(page._map) for share in SHARES[:3])
     page.wipe()
     assert KEY[:8] not in bytes(page._map)
+
+
+def test_end_of_the_arbiter_leaves_neither_key_nor_share(page: HostPage) -> None:
+    """Also when a worker that was killed still holds the lock, or was about to change the state."""
+    page.write_unsealed(KEY)
+    page.write_progress("nonce", SHARES[:3])
+    page._sequence[0] |= 1
+    with page.lock(GENERATION_LOCK):
+        page.erase()
+    memory = bytes(page._map)
+    assert not any(secret[:8] in memory for secret in (KEY, *SHARES[:3]))
+    assert page.read_seal().sealed
+
+
+def test_page_is_locked_shared_and_left_out_of_dumps(page: HostPage) -> None:
+    """As the kernel sees it, here and in a child; the lock is said to hold only where it does."""
+
+    def flags() -> set[str]:
+        address = ctypes.addressof(ctypes.c_char.from_buffer(page._map))
+        found: set[str] = set()
+        is_page = False
+        for line in Path("/proc/self/smaps").read_text().splitlines():
+            if match := re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line):
+                is_page = int(match[1], 16) <= address < int(match[2], 16)
+            elif is_page and line.startswith("VmFlags:"):
+                found = set(line.split()[1:])
+        return found
+
+    def look_from_child() -> None:
+        assert {"dd", "sh"} <= flags()
+
+    assert {"dd", "sh"} <= flags()
+    assert ("lo" in flags()) is page.locked_in_memory
+    join(fork(look_from_child))
 
 
 def test_state_does_not_show_its_key(page: HostPage) -> None:
@@ -185,3 +220,26 @@ def test_page_stays_out_of_dumps_and_swap(page: HostPage) -> None:
     marked = [re.search(r"VmFlags: (.*)", mapping) for mapping in mappings if " rw-s " in mapping.split("\n", 1)[0]]
     flags = [match[1].split() for match in marked if match]
     assert any("dd" in found and ("lo" in found or not page.locked_in_memory) for found in flags)
+
+
+def test_next_root_key_is_kept_beside_the_present_one_until_one_replaces_it() -> None:
+    """It moves no epoch, so no worker reloads; sealing forgets both, and neither is ever printed."""
+    page = HostPage()
+    with page.lock():
+        page.write_unsealed(b"a" * 32)
+        epoch = page.read_seal().epoch
+        page.write_next_root_key(b"b" * 32)
+    state = page.read_seal()
+    assert (state.epoch, state.root_key, state.next_root_key) == (epoch, b"a" * 32, b"b" * 32)
+    assert "aaaa" not in repr(state)
+    assert "bbbb" not in repr(state)
+    with page.lock():
+        page.write_root_key(b"b" * 32)
+    state = page.read_seal()
+    assert (state.epoch, state.root_key, state.next_root_key) == (epoch, b"b" * 32, b"")
+    for change in (page.wipe, lambda: page.write_unsealed(b"c" * 32)):
+        with page.lock():
+            page.write_next_root_key(b"d" * 32)
+            change()
+        assert page.read_seal().next_root_key == b""
+        assert b"d" * 32 not in bytes(page._map[:512])

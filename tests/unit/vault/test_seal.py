@@ -12,7 +12,7 @@ from tests.unit.vault.test_mounts import in_parallel
 from vault.errors import AuditFailed, InvalidRequest, PermissionDenied, Sealed
 from vault.expiry import LEADER
 from vault.logical.operation import Operation
-from vault.seal import parse_share
+from vault.shares import parse_share
 
 
 class Host(World):

@@ -2,18 +2,22 @@
 
 from base64 import b64encode
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from vault import limits
-from vault.errors import InvalidRequest
-from vault.logical.args import BOOL, INT, SECRET, STRING, Kind, NoArgs, arg, parse_int
+from vault.crypto.pgp import parse_key
+from vault.errors import InvalidRequest, VaultError
+from vault.logical.args import BOOL, INT, LIST, SECRET, STRING, Kind, NoArgs, arg, parse_int
 from vault.logical.backend import Endpoint, Path, path
 from vault.logical.context import SystemContext
 from vault.logical.response import Response, Shape
 from vault.modules.auth.tokens import Issued
-from vault.seal import Seal, Status, parse_share
+from vault.rekey import describe_shares, encrypt_shares, parse_holders
+from vault.seal import Seal, Status
 from vault.secret import Secret
+from vault.shares import ATTEMPTS, STATIC, parse_share
 from vault.storage.transaction import Transaction
 from vault.version import COMMIT_DATE, VERSION
 
@@ -29,15 +33,16 @@ class Populate(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InitArgs:
-    """How to split the unseal key."""
+    """How to split the unseal key, or with a static seal the recovery key."""
 
     secret_shares: int = arg(INT, "Number of shares.", default=0)
     secret_threshold: int = arg(INT, "Number of shares that open the seal.", default=0)
-    stored_shares: int = arg(INT, "Not used with this seal.", default=0)
-    recovery_shares: int = arg(INT, "Not used with this seal.", default=0)
-    recovery_threshold: int = arg(INT, "Not used with this seal.", default=0)
-    pgp_keys: Any = arg(STRING, "Not supported yet.", default="")
-    root_token_pgp_key: Any = arg(STRING, "Not supported yet.", default="")
+    stored_shares: int = arg(INT, "Kept for clients that send it.", default=0)
+    recovery_shares: int = arg(INT, "Number of recovery shares, with a static seal.", default=0)
+    recovery_threshold: int = arg(INT, "Number of recovery shares that prove who holds them.", default=0)
+    pgp_keys: tuple[str, ...] = arg(LIST, "OpenPGP keys, one for each share, which is encrypted to it.", default=())
+    recovery_pgp_keys: tuple[str, ...] = arg(LIST, "The same for recovery shares, with a static seal.", default=())
+    root_token_pgp_key: str = arg(STRING, "The OpenPGP key that the root token is encrypted to.", default="")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +51,7 @@ class UnsealArgs:
 
     key: Secret = arg(SECRET, "A key share, in hex or base64.", default=_NONE)
     reset: bool = arg(BOOL, "Forget the shares given so far.", default=False)
-    migrate: bool = arg(BOOL, "Not used with this seal.", default=False)
+    migrate: bool = arg(BOOL, "Move from the stored seal to the configured one.", default=False)
 
 
 def _parse_code(value: Any) -> int:
@@ -124,24 +129,35 @@ class SealPaths:
 
     def init(self, context: SystemContext, args: InitArgs) -> Response:
         """Initialise; the answer is the only copy of the shares and the root token."""
-        if args.recovery_shares or args.recovery_threshold:
-            raise InvalidRequest("parameters recovery_shares,recovery_threshold not applicable to seal type shamir")
-        if args.pgp_keys or args.root_token_pgp_key:
-            raise InvalidRequest("encrypting shares with PGP keys is not supported")
+        is_static = self._seal.kind == STATIC
+        recovery, secret = (args.recovery_shares, args.recovery_threshold), (args.secret_shares, args.secret_threshold)
+        if any(secret if is_static else recovery):
+            kind = "secret" if is_static else "recovery"
+            raise InvalidRequest(f"parameters {kind}_shares,{kind}_threshold not applicable to seal type {self._seal.kind}")
+        unused = "pgp_keys" if is_static else "recovery_pgp_keys"
+        if getattr(args, unused):
+            raise InvalidRequest(f"parameters {unused} not applicable to seal type {self._seal.kind}")
+        keys, what = (args.recovery_pgp_keys, "recovery") if is_static else (args.pgp_keys, "seal")
+        split = recovery if is_static else secret
+        holders = parse_holders(keys, split[0], what) if keys else ()
+        root_holder = parse_key(args.root_token_pgp_key) if args.root_token_pgp_key else None
         root: list[Issued] = []
         made = self._seal.initialize(
             context.transaction,
-            args.secret_shares,
-            args.secret_threshold,
+            *split,
             lambda transaction: root.append(self._populate(transaction)),
         )
-        return Response(
-            data={
-                "keys": [share.hex() for share in made.shares],
-                "keys_base64": [b64encode(share).decode() for share in made.shares],
-                "root_token": root[-1].id.reveal(),
-            }
-        )
+        context.after_commit.append(self._open_alone)
+        token = root[-1].id.reveal()
+        shares: dict[str, list[str]] = describe_shares(encrypt_shares(made.shares, holders) if holders else made.shares)
+        if is_static:
+            found = {f"recovery_{name}": values for name, values in shares.items()} if made.shares else {}
+            shares = {"keys": [], "keys_base64": [], **found}
+        return Response(data={**shares, "root_token": b64encode(root_holder.encrypt(token.encode())).decode() if root_holder else token})
+
+    def _open_alone(self) -> None:
+        with suppress(VaultError):  # the answer has the only copy of the shares: it must arrive; the seal is opened a little later
+            self._seal.open_alone()
 
     def read_status(self, context: SystemContext, _: Any) -> Response:
         """Tell the state of the seal."""
@@ -153,14 +169,14 @@ class SealPaths:
             self._seal.reset()
         elif not args.key:
             raise InvalidRequest("'key' must be specified in request body as JSON, or 'reset' set to true")
-        elif self._seal.unseal(context.transaction, parse_share(args.key.reveal())):
+        elif self._seal.unseal(context.transaction, parse_share(args.key.reveal()), migrate=args.migrate):
             context.if_refused.append(self._seal.seal)  # an unseal that is not on record did not happen
         return self.read_status(context, args)
 
     def _describe(self, status: Status) -> dict[str, Any]:
         config = status.config
         data: dict[str, Any] = {
-            "type": config.kind if config else "shamir",
+            "type": status.kind,
             "initialized": status.initialized,
             "sealed": status.sealed,
             "t": config.threshold if config else 0,
@@ -169,10 +185,12 @@ class SealPaths:
             "nonce": status.nonce,
             "version": VERSION,
             "commit_date": COMMIT_DATE,
-            "migration": False,
-            "recovery_seal": False,
+            "migration": status.migration,
+            "recovery_seal": status.kind == STATIC,
             "storage_type": self._storage_kind,
         }
+        if status.kind == STATIC:
+            data["recovery_seal_type"] = "shamir"
         if status.cluster:
             data |= {"cluster_name": status.cluster.name, "cluster_id": status.cluster.id}
         return data
@@ -214,7 +232,10 @@ class SealPaths:
         )
 
     def close(self, context: SystemContext, _: Any) -> None:
-        """Seal this host once the answer is on record."""
+        """Seal this host once the answer is on record. Shares that were given to change something are forgotten."""
+        for attempt in ATTEMPTS:
+            if context.transaction.get(attempt) is not None:
+                context.transaction.delete(attempt)
         context.after_commit.append(self._seal.seal)
 
     def step_down(self, _context: SystemContext, _: Any) -> None:

@@ -1,6 +1,6 @@
 """A whole server over rows in memory: the real pipeline around the handlers under test. Only the database and the clock are ours."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from vault.authority import Authority
 from vault.clock import format_rfc3339_nano
 from vault.core import Core
 from vault.expiry import ExpiryWorker, Fenced, Leadership
+from vault.handover import Successor
 from vault.host import AUDIT_LOCK, HostPage
 from vault.leases import LeaseStore
 from vault.logical.backend import Backend
@@ -31,11 +32,15 @@ from vault.modules.policy.store import PolicyStore
 from vault.modules.system.audit import AuditPaths
 from vault.modules.system.audit_table import AuditTable
 from vault.modules.system.capabilities import CapabilityPaths
+from vault.modules.system.generate_root import GenerateRootPaths, decode_paths
 from vault.modules.system.host import host_paths
 from vault.modules.system.leases import LeasePaths
 from vault.modules.system.mounts import MountPaths
 from vault.modules.system.policies import PolicyPaths
+from vault.modules.system.raw import raw_paths
+from vault.modules.system.rekey import RekeyPaths, recovery_paths
 from vault.modules.system.remount import RemountPaths
+from vault.modules.system.rotate import RotatePaths
 from vault.modules.system.seal import SealPaths
 from vault.modules.system.spec import SpecPaths
 from vault.modules.system.tools import tool_paths
@@ -44,9 +49,13 @@ from vault.modules.system.ui import UiPaths
 from vault.modules.system.version import record_release, version_paths
 from vault.modules.system.wrapping import WrappingPaths
 from vault.mounts import Mounts, Registry, default_mounts
+from vault.rekey import REKEY_WORDS, ROTATE_WORDS, Rekey
 from vault.revocation import Revoker
+from vault.root_generation import RootGeneration
+from vault.rotation import Rotation
 from vault.seal import Seal
 from vault.secret import Secret
+from vault.settings import StaticSeal
 from vault.storage.barrier import Barrier
 from vault.storage.cache import Cache
 from vault.storage.physical import Change, Physical, Prepared
@@ -92,7 +101,8 @@ class Worker:
         cache = Cache(page.generations, clock)
         cache.fresh_until = float("inf")
         self.store = Store(world.physical, Barrier(), cache, page.generations.bump)
-        self.seal = Seal(page, self.store)
+        self.seal = Seal(page, self.store, clock, world.static)
+        self.rotation = Rotation(self.seal, self.store, clock)
         self.mounts = Mounts(Registry({}))
         self.leases = LeaseStore()
         self.tokens = TokenStore(self.seal, self.leases, clock)
@@ -137,17 +147,32 @@ class Worker:
     def _expiry(self, wrapping: Wrapping, clock: FakeClock) -> ExpiryWorker:
         self.leadership = Leadership(self.store, clock)
         fenced = Fenced(self.store, self.leadership)
+        self.successor = Successor(self.store, fenced, self.seal, clock)
         revoker = Revoker(
             fenced, tokens=self.tokens, leases=self.leases, mounts=self.mounts, clock=clock, cubbyhole_prefix=wrapping.cubbyhole_prefix
         )
         return ExpiryWorker(
             self.store, self.mounts, leadership=self.leadership, revoker=revoker, clock=clock, is_open=self.seal.is_open,
-            chores=(RemountPaths(self.mounts, revoker, fenced).finish_all, TunePaths(self.mounts, fenced, clock, upgrade).finish_all),
+            chores=(
+                RemountPaths(self.mounts, revoker, fenced).finish_all,
+                TunePaths(self.mounts, fenced, clock, upgrade).finish_all,
+                partial(self.rotation.rotate_if_due, fenced),
+                self.successor.tidy,
+            ),
+            duties=(self.seal.open_alone, self.successor.follow, self.seal.follow_keyring, self.rotation.note_uses_if_due),
         )  # fmt: skip
 
     def _system(self, world: "World", wrapping: Wrapping) -> Backend:
+        rekeys = tuple(Rekey(self.seal, world.clock, words) for words in (REKEY_WORDS, ROTATE_WORDS))
+        generations = RootGeneration(self.seal, world.issue_root(self))
         rows = (
             *SealPaths(self.seal, partial(world.populate, self), "inmem").paths(),
+            *RotatePaths(self.seal, self.rotation).paths(),
+            *raw_paths(enabled=world.raw),
+            *(row for rekey in rekeys for row in RekeyPaths(rekey, self.seal, self.store, bare=rekey is rekeys[0]).paths()),
+            *recovery_paths(),
+            *(row for bare in (True, False) for row in GenerateRootPaths(generations, self.seal, self.store, bare=bare).paths()),
+            *decode_paths(),
             *WrappingPaths(wrapping, self.tokens).paths(),
             *PolicyPaths(self.policies).paths(),
             *self.tunes.paths(),
@@ -167,6 +192,9 @@ class Worker:
 
 class World:
     """A host with workers. Requests go to the first one unless told otherwise."""
+
+    static: StaticSeal | None = None
+    raw = False
 
     def __init__(self, audit_dir: Path | None = None, declared: tuple[DeviceConfig, ...] = ()) -> None:
         self.rows = SystemRows()
@@ -201,11 +229,19 @@ class World:
             worker.mounts.add(transaction, mount)
         worker.policies.install_defaults(transaction)
         record_release(transaction, self.clock.now())
-        seconds = self.clock.ns // 10**9
-        token = Token(
-            key="", policies=("root",), path="auth/token/root", display_name="root", creation_time=seconds, issued_ns=self.clock.ns
-        )
-        return worker.tokens.create(transaction, token, token_id=ROOT)
+        return self.issue_root(worker, ROOT)(transaction)
+
+    def issue_root(self, worker: Worker, token_id: str = "") -> Callable[[Transaction], Issued]:
+        """Return how a worker makes a root token."""
+
+        def issue(transaction: Transaction) -> Issued:
+            seconds = self.clock.ns // 10**9
+            token = Token(
+                key="", policies=("root",), path="auth/token/root", display_name="root", creation_time=seconds, issued_ns=self.clock.ns
+            )
+            return worker.tokens.create(transaction, token, token_id=token_id)
+
+        return issue
 
     def worker(self) -> Worker:
         """Start another worker of this host."""
@@ -238,6 +274,7 @@ class World:
         worker: Worker | None = None,
         wrap: int | None = None,
         address: str = "",
+        doors: frozenset[str] = frozenset(),
     ) -> Response | None:
         """Send a request, with the fields that a request of its kind has."""
         self._requests += 1
@@ -250,6 +287,7 @@ class World:
             token=None if token is None else Secret(token),
             wrap_ttl_seconds=wrap,
             remote_address=address,
+            open_doors=doors,
         )
         return target.core.handle(request)
 

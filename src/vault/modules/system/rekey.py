@@ -1,0 +1,261 @@
+"""`sys/rekey/*`, and the same under the name that OpenBao gives it, `sys/rotate/root/*`. Both show one and the same rekey."""
+
+from base64 import b64encode
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from vault.errors import InvalidRequest, VaultError
+from vault.logical.args import BOOL, INT, LIST, SECRET, STRING, NoArgs, arg
+from vault.logical.backend import Endpoint, Path, path
+from vault.logical.context import SystemContext
+from vault.logical.response import Response, Shape
+from vault.rekey import Attempt, Done, Rekey, describe_shares, forget_former
+from vault.seal import Seal
+from vault.secret import Secret
+from vault.shares import WrongShares, parse_share
+from vault.storage.transaction import Store
+
+DOOR = "rekey"
+_NO_RECOVERY = "recovery rekeying not supported"
+_NO_KEY = "'key' must be specified in request body as JSON"
+_NO_BACKUP = "no backed-up keys found"
+_IDLE = {"nonce": "", "progress": 0, "pgp_fingerprints": None, "backup": False, "verification_required": False}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartArgs:
+    """How to split the new key."""
+
+    secret_shares: int = arg(INT, "Number of shares.", default=0)
+    secret_threshold: int = arg(INT, "Number of shares that open the seal.", default=0)
+    stored_shares: int = arg(INT, "Not used with this seal.", default=0)
+    pgp_keys: tuple[str, ...] = arg(LIST, "OpenPGP keys, one for each share, which is encrypted to it.", default=())
+    backup: bool = arg(BOOL, "Keep the encrypted shares.", default=False)
+    require_verification: bool = arg(BOOL, "Replace the keys only once enough new shares have been given back.", default=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShareArgs:
+    """One share."""
+
+    key: Secret = arg(SECRET, "A key share, in hex or base64.", default=Secret(""))
+    nonce: str = arg(STRING, "The nonce of the attempt.", default="")
+
+
+class RekeyPaths:
+    """Handlers of a rekey under one of its names."""
+
+    def __init__(self, rekey: Rekey, seal: Seal, store: Store, *, bare: bool) -> None:
+        """`bare`: the old name, whose answers have no envelope and which a listener may open to all."""
+        self._rekey = rekey
+        self._seal = seal
+        self._store = store
+        self._bare = bare
+
+    def paths(self) -> tuple[Path, ...]:
+        """Return the table."""
+        prefix, door, shape = ("rekey", DOOR, Shape.BARE) if self._bare else ("rotate/root", "", Shape.ENVELOPE)
+        endpoint = partial(Endpoint, sudo=True, door=door, free=self._bare)
+        return (
+            path(
+                f"{prefix}/init",
+                help="Begin, follow or give up a rekey: new key shares in place of the present ones.",
+                shape=shape,
+                read=endpoint(handler=self.read),
+                update=endpoint(handler=self.start, args=StartArgs),
+                delete=endpoint(handler=self.cancel),
+            ),
+            path(
+                f"{prefix}/update",
+                help="Give a share of the present key.",
+                shape=shape,
+                update=endpoint(handler=self.update, args=ShareArgs),
+            ),
+            path(
+                f"{prefix}/verify",
+                help="Give back a share of the new key.",
+                shape=shape,
+                read=endpoint(handler=self.read_verification),
+                update=endpoint(handler=self.verify, args=ShareArgs),
+                delete=endpoint(handler=self.restart_verification),
+            ),
+            path(
+                f"{prefix}/backup",
+                help="Return or forget the encrypted shares of the last rekey that kept them.",
+                shape=Shape.DOUBLED,
+                read=Endpoint(handler=self.read_backup, sudo=True),
+                delete=Endpoint(handler=self.delete_backup, sudo=True),
+            ),
+        )
+
+    # -- first half ---------------------------------------------------------------------------------------------------
+
+    def start(self, context: SystemContext, args: StartArgs) -> Response:
+        """Begin a rekey."""
+        if self._bare and args.backup and not args.pgp_keys:
+            raise InvalidRequest("cannot request a backup of the new keys without providing PGP keys for encryption")
+        if self._bare and args.pgp_keys and len(args.pgp_keys) != args.secret_shares:
+            raise InvalidRequest("incorrect number of PGP keys for rekey")
+        self._rekey.start(
+            context.transaction,
+            args.secret_shares,
+            args.secret_threshold,
+            args.pgp_keys,
+            backup=args.backup,
+            verifies=args.require_verification,
+        )
+        return self.read(context, NoArgs())
+
+    def read(self, context: SystemContext, _: Any) -> Response:
+        """Tell how far a rekey is."""
+        config = self._seal.find_config(context.transaction)
+        required = config.threshold if config else 0
+        attempt = self._rekey.find(context.transaction)
+        if attempt is None:
+            data: dict[str, Any] = {"started": False, "t": 0, "n": 0, "required": required}
+            return Response(data=_IDLE | data if self._bare else data)
+        data = {
+            "nonce": attempt.nonce,
+            "started": True,
+            "t": attempt.config.threshold,
+            "n": attempt.config.shares,
+            "progress": len(attempt.given),
+            "required": required,
+        }
+        if self._bare or attempt.fingerprints:
+            data |= {"pgp_fingerprints": list(attempt.fingerprints) or None, "backup": attempt.backup and bool(attempt.fingerprints)}
+        return Response(data=data | self._describe_verification(attempt))
+
+    def _describe_verification(self, attempt: Attempt) -> dict[str, Any]:
+        told = {"verification_nonce": attempt.verification_nonce} if attempt.verification_nonce or not self._bare else {}
+        return {"verification_required": attempt.verifies, **told}
+
+    def cancel(self, context: SystemContext, _: Any) -> None:
+        """Give up a rekey; none is no error."""
+        self._rekey.cancel(context.transaction)
+
+    def update(self, context: SystemContext, args: ShareArgs) -> Response:
+        """Take a share of the present key; with enough of them, answer the new shares."""
+        share = self._parse_share(args)
+        try:
+            done = self._rekey.update(context.transaction, share, args.nonce)
+        except WrongShares:
+            self._after_refusal(context, partial(self._rekey.forget_given, nonce=args.nonce))
+            raise
+        if done is None:
+            return self.read(context, NoArgs())
+        self._take_over(context, done)
+        attempt = done.attempt
+        data: dict[str, Any] = {"nonce": attempt.nonce, "complete": True, **describe_shares(done.shares)}
+        data |= {"pgp_fingerprints": list(attempt.fingerprints) or None, "backup": attempt.backup}
+        data |= self._describe_verification(attempt)
+        return Response(data=data, sent=partial(self._forget_former, done.former) if done.former else None)
+
+    def _parse_share(self, args: ShareArgs) -> bytes:
+        if not args.key:
+            raise InvalidRequest(_NO_KEY if self._bare else "missing required field 'key'")
+        if not args.nonce and not self._bare:
+            raise InvalidRequest("missing required field 'nonce'")
+        return parse_share(args.key.reveal())
+
+    def _after_refusal(self, context: SystemContext, work: Any) -> None:
+        context.if_refused.append(partial(self._store.run, work))
+
+    def _take_over(self, context: SystemContext, done: Done) -> None:
+        """Bring a new root key to this host: known before the commit, kept after it."""
+        if done.root_key:
+            self._seal.announce(done.root_key)
+            context.after_commit.append(partial(self._seal.adopt, done.root_key))
+
+    def _forget_former(self, former: bytes) -> None:
+        with suppress(VaultError):  # then it goes when the new shares are used
+            self._store.run(partial(forget_former, former=former))
+
+    # -- second half --------------------------------------------------------------------------------------------------
+
+    def read_verification(self, context: SystemContext, _: Any) -> Response:
+        """Tell how many new shares have been given back."""
+        return self._tell_verification(self._rekey.require(context.transaction, self._rekey.words.unknown))
+
+    def _tell_verification(self, attempt: Attempt) -> Response:
+        return Response(
+            data={
+                "nonce": attempt.verification_nonce,
+                "started": bool(attempt.unseal_key),
+                "t": attempt.config.threshold,
+                "n": attempt.config.shares,
+                "progress": len(attempt.returned),
+            }
+        )
+
+    def verify(self, context: SystemContext, args: ShareArgs) -> Response:
+        """Take back a share of the new key; with enough of them, the keys are replaced."""
+        share = self._parse_share(args)
+        try:
+            done = self._rekey.verify(context.transaction, share, args.nonce)
+        except WrongShares:
+            self._after_refusal(context, partial(self._rekey.restart_verification, nonce=args.nonce))
+            raise
+        if done is None:
+            return self.read_verification(context, NoArgs())
+        self._take_over(context, done)
+        return Response(data={"nonce": args.nonce, "complete": True})
+
+    def restart_verification(self, context: SystemContext, _: Any) -> Response:
+        """Forget the new shares given back so far."""
+        attempt = self._rekey.restart_verification(context.transaction)
+        if attempt is None:
+            raise InvalidRequest(self._rekey.words.unknown)
+        return self._tell_verification(attempt)
+
+    # -- backup -------------------------------------------------------------------------------------------------------
+
+    def read_backup(self, context: SystemContext, _: Any) -> Response:
+        """Answer the encrypted shares."""
+        backup = self._rekey.find_backup(context.transaction)
+        if backup is None:
+            raise InvalidRequest(_NO_BACKUP)
+        in_base64 = {name: [b64encode(bytes.fromhex(share)).decode() for share in shares] for name, shares in backup.keys.items()}
+        return Response(data={"nonce": backup.nonce, "keys": backup.keys, "keys_base64": in_base64})
+
+    def delete_backup(self, context: SystemContext, _: Any) -> None:
+        """Forget the encrypted shares."""
+        self._rekey.delete_backup(context.transaction)
+
+
+def recovery_paths() -> tuple[Path, ...]:
+    """Return the table of what only a seal with recovery keys has."""
+    refuse = partial(_refuse, InvalidRequest(_NO_RECOVERY))
+    refusal = partial(Endpoint, handler=refuse, sudo=True, free=True)
+    bare, enveloped = partial(refusal, door=DOOR), refusal
+    return (
+        *_list_recovery("rekey-recovery-key", bare),
+        *_list_recovery("rotate/recovery", enveloped),
+        path(
+            "rekey/recovery-key-backup",
+            "rotate/recovery/backup",
+            help="Return or forget the encrypted recovery keys: with this seal there are none.",
+            read=Endpoint(handler=partial(_refuse, InvalidRequest(_NO_BACKUP)), sudo=True),
+            delete=Endpoint(handler=_do_nothing, sudo=True),
+        ),
+    )
+
+
+def _list_recovery(prefix: str, endpoint: Any) -> tuple[Path, ...]:
+    text = "Replace recovery keys: with this seal there are none."
+    share = partial(endpoint, args=ShareArgs)
+    return (
+        path(f"{prefix}/init", help=text, read=endpoint(), update=endpoint(args=StartArgs), delete=endpoint()),
+        path(f"{prefix}/update", help=text, update=share()),
+        path(f"{prefix}/verify", help=text, read=endpoint(), update=share(), delete=endpoint()),
+    )
+
+
+def _refuse(error: VaultError, _context: SystemContext, _args: Any) -> None:
+    raise error
+
+
+def _do_nothing(_context: SystemContext, _args: Any) -> None:
+    """There is nothing to forget."""
