@@ -9,6 +9,7 @@ import click
 
 from vault.cli.group import commands
 from vault.config import WrongSetting, load_settings
+from vault.settings import Settings
 
 # Long options may have one dash, as Vault's command line has it: -dev, -config=FILE.
 _SINGLE_DASH = re.compile(r"-[a-z][a-z-]+(?:=.*)?", re.DOTALL)
@@ -41,12 +42,14 @@ def server(*, dev: bool, files: tuple[str, ...], dev_listen_address: str | None,
 
     if dev and dev_listen_address:
         flags["address"] = dev_listen_address
+
+    def read() -> Settings:
+        return load_settings(dev=dev, flags=flags, files=files)
+
     try:
-        settings = load_settings(dev=dev, flags=flags, files=files)
+        serve(read(), read)
     except WrongSetting as wrong:
         raise click.ClickException(str(wrong)) from None
-    try:
-        serve(settings)
     except Exception as error:  # noqa: BLE001 - whatever it is, an operator wants a sentence, and its place in the log
         log_unexpected(error)
         raise click.ClickException(f"cannot start: {type(error).__name__}: {error}") from None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import structlog
 
-from vault import path_help
+from vault import log, path_help
 from vault.audit.device import Device, DeviceConfig, Host, make_device
 from vault.audit.trail import Broker
 from vault.authority import Authority
@@ -206,6 +206,10 @@ class Service:
         self._expiry.stop()
         self._listener.stop()
         self._physical.close()
+
+    def reload(self, settings: Settings) -> None:
+        """Take over what may change while the server runs, in this process; certificates are delivery's, audit files need no order."""
+        log.configure(settings)
 
     def worker_died(self) -> None:
         """Make every worker read anew: the dead one may have committed what it did not announce."""

@@ -5,12 +5,14 @@ import sys
 import time
 from pathlib import Path
 
+from api.entrance import make_entrances
 from api.server import Application
 from vault import log
 from vault.config import combine
 from vault.errors import VaultError
 from vault.logical.request import Request
 from vault.logical.response import Response
+from vault.settings import Settings
 
 
 class FakeCore:
@@ -45,6 +47,10 @@ class FakeService:
     def stop_worker(self) -> None:
         self.core.note(f"stop {os.getpid()}")
 
+    def reload(self, settings: Settings) -> None:
+        log.configure(settings)
+        self.core.note(f"reload {os.getpid()} {settings.log_level}")
+
     def worker_died(self) -> None:
         self.core.note("died")
 
@@ -55,7 +61,7 @@ def main() -> None:
     settings = combine(dev=True, flags={"address": address, "workers": workers, "threads": threads}, environment={}, files=())
     log.configure(settings)
     service = FakeService(Path(seen))
-    Application(settings, service, None).run()  # type: ignore[arg-type]  # a fake of the service
+    Application(settings, service, None, make_entrances(settings.listeners), lambda: settings).run()  # type: ignore[arg-type]  # a fake of the service
 
 
 if __name__ == "__main__":
