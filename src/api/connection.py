@@ -225,4 +225,4 @@ class Connection:
 
     def close(self) -> None:
         """Close at once."""
-        self.sock.close()
+        self.stream.close()

@@ -120,9 +120,9 @@ class ChunkedBody:
 
     def _read_size(self, position: int) -> int:
         """Return where the chunk begins, or -1 while its size is not here."""
-        end = self._raw.find(_CRLF, position)
+        end = self._raw.find(_CRLF, position, position + limits.CHUNK_LINE_BYTES_MAX)
         if end < 0:
-            return self._refuse(OSError("chunk without size")) if len(self._raw) - position > limits.CHUNK_LINE_BYTES_MAX else -1
+            return self._refuse(OSError("chunk without size")) if len(self._raw) - position >= limits.CHUNK_LINE_BYTES_MAX else -1
         found = _SIZE_LINE.fullmatch(self._raw[position:end])
         self._chunks += 1
         if found is None or self._chunks > limits.CHUNKS_MAX:

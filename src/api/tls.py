@@ -10,14 +10,18 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 
 from vault import limits
 from vault.config import WrongSetting
+from vault.crypto.pem import encode_certificate, load_private_key
 from vault.settings import Tls
 
 VERSIONS = {"tls10": SSL.TLS1_VERSION, "tls11": SSL.TLS1_1_VERSION, "tls12": SSL.TLS1_2_VERSION, "tls13": SSL.TLS1_3_VERSION}
-_OPTIONS = SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE
+# A client that breaks off without TLS's word for it is no error: every request says how long it is.
+_OPTIONS = (
+    SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE | SSL.OP_IGNORE_UNEXPECTED_EOF
+)
 _RECORD_BYTES = 16_384
 _HTTP = "http request"  # OpenSSL's words for a client that speaks plain HTTP
 _SPEAK_TLS = b"HTTP/1.0 400 Bad Request\r\nConnection: close\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
@@ -76,14 +80,11 @@ def _set_certificate(context: SSL.Context, tls: Tls) -> None:
     except SSL.Error:
         raise WrongSetting(f"tls_cert_file {tls.cert_file}: expected a certificate in PEM, followed by its chain") from None
     try:
-        # A passphrase that is wrong on purpose: without one OpenSSL would ask for it on the terminal.
-        key = crypto.load_privatekey(crypto.FILETYPE_PEM, Path(tls.key_file).read_bytes(), passphrase=b"\0")
-    except (crypto.Error, TypeError, ValueError):
-        raise WrongSetting(f"tls_key_file {tls.key_file}: expected a private key in PEM without a passphrase") from None
-    try:
-        context.use_privatekey(key)
+        context.use_privatekey(load_private_key(Path(tls.key_file).read_bytes()))  # type: ignore[arg-type]  # TLS has its say on the kind
         context.check_privatekey()
-    except SSL.Error:
+    except ValueError as expected:
+        raise WrongSetting(f"tls_key_file {tls.key_file}: expected {expected}") from None
+    except (SSL.Error, TypeError):
         raise WrongSetting(f"tls_key_file {tls.key_file}: expected the private key of the certificate in {tls.cert_file}") from None
 
 
@@ -145,6 +146,10 @@ class PlainStream:
         """Tell the client that nothing more comes."""
         self._sock.shutdown(socket.SHUT_WR)
 
+    def close(self) -> None:
+        """Close at once."""
+        self._sock.close()
+
     def find_peer_certificate(self) -> bytes | None:
         """Return None: only TLS has certificates."""
         return None
@@ -199,10 +204,15 @@ class TlsStream:
         self._attempt(self._tls.shutdown)
         self._sock.shutdown(socket.SHUT_WR)
 
+    def close(self) -> None:
+        """Close at once, and say so: what breaks off without a word may have been cut by somebody else."""
+        self._attempt(self._tls.shutdown)
+        self._sock.close()
+
     def find_peer_certificate(self) -> bytes | None:
         """Return the certificate that the client showed, in DER. Unless the listener requires one, nobody has verified it."""
-        certificate = self._tls.get_peer_certificate()
-        return None if certificate is None else crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
+        certificate = self._tls.get_peer_certificate(as_cryptography=True)
+        return None if certificate is None else encode_certificate(certificate)
 
     def _explain(self, error: SSL.Error) -> TlsFailure:
         entries = error.args[0] if error.args else ()
