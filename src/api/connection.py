@@ -41,9 +41,7 @@ class Phase(enum.Enum):
 
 
 _SECONDS = {
-    Phase.FRESH: limits.KEEPALIVE_SECONDS,
     Phase.HEAD: limits.HEADER_SECONDS_MAX,
-    Phase.BODY: limits.BODY_SECONDS_MAX,
     Phase.SEND: limits.SEND_SECONDS_MAX,
     Phase.KEPT: limits.KEEPALIVE_SECONDS,
     Phase.LINGER: limits.LINGER_SECONDS_MAX,
@@ -84,14 +82,15 @@ class Connection:
         self._body: LengthBody | ChunkedBody | None = None
         self._error: Exception | None = None  # why there will be no body
         self._outgoing = memoryview(b"")
+        self._judged = False  # by its head, before its body is waited for
         self._count = 0
 
     # -- what is awaited -----------------------------------------------------------------------------------------------
 
-    def enter(self, phase: Phase, seconds: float | None = None) -> None:
+    def enter(self, phase: Phase) -> None:
         """Begin to wait for something."""
         self.phase = phase
-        self.deadline = _monotonic() + (_SECONDS[phase] if seconds is None else seconds)
+        self.deadline = _monotonic() + (self.entrance.body_seconds_max if phase is Phase.BODY else _SECONDS[phase])
 
     @property
     def wants_write(self) -> bool:
@@ -116,7 +115,7 @@ class Connection:
             try:
                 data = self.stream.receive(patient=patience > 0)
             except BlockingIOError:
-                return None
+                return True if self._judge_head() else None
             patience -= 1
             if not data:
                 return self.give_up(OSError("the client has left"))
@@ -157,16 +156,18 @@ class Connection:
         self._unreader.pending = self._body.take(pending)
         if not self._body.is_whole:
             self.enter(Phase.BODY)
-            self._judge_head(reader)
+            self._judged = False
+            if self.request._expected_100_continue and not self._judge_head() and self.stream.send(_GO_ON) != len(_GO_ON):  # noqa: SLF001 - gunicorn's only name for it
+                raise ConnectionResetError
 
-    def _judge_head(self, reader: Any) -> None:
-        """Refuse by its head what would be long, or is sent only when asked for; ask for it otherwise."""
-        expected = self.request._expected_100_continue  # noqa: SLF001 - gunicorn's only name for it
-        is_long = not isinstance(reader, LengthReader) or reader.length > limits.UNJUDGED_BYTES_MAX
-        if (expected or is_long) and not self._accepts(make_environ(self.request, self, RefusedBody(OSError("not read")))):
-            self.give_up(OSError("not read"))
-        elif expected and self.stream.send(_GO_ON) != len(_GO_ON):
-            raise ConnectionResetError
+    def _judge_head(self) -> bool:
+        """Return whether a request is refused by its head, so that its body need not be waited for."""
+        if self.request is None or self._judged:
+            return False
+        self._judged = True
+        if self._accepts(make_environ(self.request, self, RefusedBody(OSError("not read")))):
+            return False
+        return self.give_up(OSError("not read"))
 
     def give_up(self, error: Exception) -> bool:
         """Await no more; return whether there is a request that can be answered."""

@@ -4,13 +4,13 @@ Surprise: the sockets are gunicorn's. They come in the order of the listeners, w
 """
 
 import socket
-from collections.abc import Sequence
 from typing import Any
 
 from OpenSSL import SSL
 
 from api.tls import PlainStream, Stream, TlsStream, make_context
-from vault.settings import Listener, Tls
+from vault import limits
+from vault.settings import Listener, Settings, Tls
 
 _ENVIRON = {
     "SCRIPT_NAME": "",
@@ -26,8 +26,9 @@ _ENVIRON = {
 class Entrance:
     """A listener with what new connections of it need."""
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: Listener, body_seconds_max: float = limits.BODY_SECONDS_MAX) -> None:
         self.listener = listener
+        self.body_seconds_max = body_seconds_max
         self._context: SSL.Context | None = make_context(listener.tls) if listener.tls else None
         # What every request that comes in here has in its WSGI environment.
         self.environ: dict[str, Any] = {
@@ -60,6 +61,7 @@ def list_open_doors(listener: Listener) -> frozenset[str]:
     return frozenset(name for name, is_open in doors.items() if is_open)
 
 
-def make_entrances(listeners: Sequence[Listener]) -> tuple[Entrance, ...]:
+def make_entrances(settings: Settings) -> tuple[Entrance, ...]:
     """Return the entrances of a server; raises WrongSetting where a certificate cannot be used."""
-    return tuple(Entrance(listener) for listener in listeners)
+    seconds = min(limits.BODY_SECONDS_MAX, settings.request_seconds_max)
+    return tuple(Entrance(listener, seconds) for listener in settings.listeners)

@@ -15,11 +15,14 @@ _IN_ANSWER = frozenset({Phase.BODY, Phase.SEND})
 class Parking:
     """Where connections wait, and how many bytes they hold meanwhile. Used by the poller's thread only."""
 
-    def __init__(self, poller: selectors.BaseSelector, wake: Callable[[Connection, Any], None]) -> None:
+    def __init__(
+        self, poller: selectors.BaseSelector, wake: Callable[[Connection, Any], None], bytes_max: int = limits.PARKED_BYTES_MAX
+    ) -> None:
         self._poller = poller
         self._wake = wake
         self._held: dict[Connection, int] = {}  # in the order in which they came
         self._bytes = 0
+        self._bytes_max = bytes_max
 
     def __len__(self) -> int:
         return len(self._held)
@@ -27,7 +30,7 @@ class Parking:
     def add(self, connection: Connection) -> bool:
         """Take a connection; return False where its request would make all that wait hold too much."""
         held = max(0, connection.held - limits.PARKED_BYTES_FREE)
-        if connection.phase in _IN_REQUEST and held and self._bytes + held > limits.PARKED_BYTES_MAX:
+        if connection.phase in _IN_REQUEST and held and self._bytes + held > self._bytes_max:
             return False
         self._held[connection] = held
         self._bytes += held

@@ -206,7 +206,7 @@ def _scratch(settings: Settings) -> Iterator[str]:
 def serve(settings: Settings, read: Callable[[], Settings]) -> NoReturn:
     """Run the server until it is stopped; `read` returns the settings as they are when it is called. Raises WrongSetting."""
     log.configure(settings)
-    entrances = make_entrances(settings.listeners)
+    entrances = make_entrances(settings)
     for warning in settings.warnings:
         _log.warning(warning)
     protect_memory()

@@ -117,10 +117,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
         self.swept_at = now
         for connection in self.parking.list_due(now):
             self.parking.remove(connection)
-            if connection.phase is Phase.BODY and connection.give_up(OSError("too slow")):
-                self.enqueue_req(connection)
-            else:
-                self._end(connection)
+            self._give_up(connection, OSError("too slow"))
         if self.alive:
             return
         self.draining_since = self.draining_since or now
@@ -186,9 +183,14 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
     def _park(self, conn: Connection) -> None:
         if conn.phase is Phase.KEPT:
             conn.enter(Phase.KEPT)
-        if self.parking.add(conn):
-            return
-        if conn.give_up(Overloaded()):
+        if conn.deadline <= _clock.monotonic():  # one that is woken often may never be parked when it is looked for
+            self._give_up(conn, OSError("too slow"))
+        elif not self.parking.add(conn):
+            self._give_up(conn, Overloaded())
+
+    def _give_up(self, conn: Connection, error: Exception) -> None:
+        """Answer a request of which only the head came, and end a connection on which not even that came."""
+        if conn.phase is Phase.BODY and conn.give_up(error):
             self.enqueue_req(conn)
         else:
             self._end(conn)

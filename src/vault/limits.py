@@ -48,7 +48,6 @@ LINGER_SECONDS_MAX = 1.0  # what is left of a refused request is read for so lon
 SWEEP_SECONDS = 0.1  # how late the end of such a time may be noticed; every waiting connection is looked at
 PARKED_BYTES_FREE = 16 * 1024  # of one waiting connection; 4,096 of them are 64 MiB, so small requests never have to be counted
 PARKED_BYTES_MAX = 256 * 1024 * 1024  # of all waiting connections of a worker beyond that: eight of the largest bodies
-UNJUDGED_BYTES_MAX = 64 * 1024  # a longer body is read only after its head was found good
 CHUNK_LINE_BYTES_MAX = 1_024  # a size and an extension that means nothing
 CHUNKS_MAX = 65_536  # of one body; each costs a microsecond or two, and a body in chunks of single bytes is no body
 QUIT_SECONDS_MAX = 1  # what a worker that was told to stop at once may still take

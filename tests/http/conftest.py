@@ -144,7 +144,13 @@ def free_port() -> int:
 
 @contextmanager
 def running(
-    folder: Path, *, workers: int = WORKERS, threads: int = THREADS, listeners: Sequence[dict[str, Any]] = ({},), **settings: Any
+    folder: Path,
+    *,
+    workers: int = WORKERS,
+    threads: int = THREADS,
+    listeners: Sequence[dict[str, Any]] = ({},),
+    wrapper: Sequence[str] = (),
+    **settings: Any,
 ) -> Iterator[Running]:
     """Run a server; its listeners get ports where they have none."""
     placed = [{"address": f"127.0.0.1:{free_port()}", **listener} for listener in listeners]
@@ -153,7 +159,7 @@ def running(
     spec.write_text(json.dumps({"workers": workers, "threads": threads, "listeners": placed, **settings}))
     with (folder / "log").open("ab") as sink:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(("src", "."))}
-        command = [sys.executable, "-W", "error::DeprecationWarning", "-m", "tests.http.fake_server", str(spec), str(seen)]
+        command = [*wrapper, sys.executable, "-W", "error::DeprecationWarning", "-m", "tests.http.fake_server", str(spec), str(seen)]
         process = subprocess.Popen(command, stdout=sink, stderr=sink, start_new_session=True, env=environment)
     server = Running(port=int(placed[0]["address"].rpartition(":")[2]), process=process, folder=folder, file=seen)
     try:

@@ -99,7 +99,7 @@ def main() -> None:
     settings = read_settings(file)
     log.configure(settings)
     service: Any = FakeService(seen)
-    FakeApplication(settings, service, None, make_entrances(settings.listeners), lambda: read_settings(file)).run()
+    FakeApplication(settings, service, None, make_entrances(settings), lambda: read_settings(file)).run()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from api.entrance import make_entrances
+from api.entrance import Entrance
 from tests.certificates import Authority, Pair
 from tests.http.conftest import WORKERS, Running, await_true, find_port, read_all, read_answer, running, trust
 from vault.config import WrongSetting
@@ -213,5 +213,5 @@ def test_files_that_cannot_be_used_stop_the_start(tmp_path: Path, authority: Aut
     )
     for values, sentence in wrong:
         with pytest.raises(WrongSetting, match=re.escape(sentence)):
-            make_entrances((_listener(**files | values),))
-    assert make_entrances((_listener(**files),))[0].environ["wsgi.url_scheme"] == "https"
+            Entrance(_listener(**files | values))
+    assert Entrance(_listener(**files)).environ["wsgi.url_scheme"] == "https"
