@@ -185,7 +185,9 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
             conn.enter(Phase.KEPT)
         if conn.deadline <= _clock.monotonic():  # one that is woken often may never be parked when it is looked for
             self._give_up(conn, OSError("too slow"))
-        elif not self.parking.add(conn):
+        elif self.parking.add(conn):
+            self._make_room()
+        else:
             self._give_up(conn, Overloaded())
 
     def _give_up(self, conn: Connection, error: Exception) -> None:

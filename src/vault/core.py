@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from vault import limits
 from vault.audit.trail import Broker, Trail
 from vault.authority import Authority, Principal
 from vault.clock import Clock
@@ -68,13 +69,14 @@ class Core:
     system: Backend
     system_mount: Mount
     help: Endpoint
+    storage_seconds_max: float = limits.STORAGE_TIMEOUT_SECONDS  # of one request
 
     def handle(self, request: Request) -> Response | None:
         """Answer a request; raises a VaultError for every refusal. Both are on the audit trail before this returns."""
         reader = self.store.read()
         with self.audit.open(request) as trail:
             # One time for all that is asked of the storage; what follows the commit may take longer.
-            with budget.limited():
+            with budget.limited(self.storage_seconds_max):
                 self._follow_devices(reader)
                 call = self._route(request, reader)
                 token = self.authority.identify(request, call.endpoint, reader)

@@ -23,12 +23,15 @@ _monotonic = SystemClock.monotonic
 class limited:  # noqa: N801 - used like the functions beside it; a class because it is entered for every request
     """Bound all that this thread asks of the storage inside; a bound that is already set stays."""
 
-    __slots__ = ("_outer",)
+    __slots__ = ("_outer", "_seconds")
+
+    def __init__(self, seconds: float = limits.STORAGE_TIMEOUT_SECONDS) -> None:
+        self._seconds = seconds
 
     def __enter__(self) -> None:
         self._outer = _local.ends_at is None
         if self._outer:
-            _local.ends_at = _monotonic() + limits.STORAGE_TIMEOUT_SECONDS
+            _local.ends_at = _monotonic() + self._seconds
 
     def __exit__(self, *_: object) -> None:
         if self._outer:
