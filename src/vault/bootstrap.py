@@ -6,7 +6,7 @@ from pathlib import Path
 
 import structlog
 
-from vault import limits, log, path_help
+from vault import log, path_help
 from vault.audit.device import Device, DeviceConfig, Host, make_device
 from vault.audit.trail import Broker
 from vault.authority import Authority
@@ -118,7 +118,7 @@ class Service:
             system=system,
             system_mount=SYSTEM_MOUNT,
             help=path_help.ENDPOINT,
-            storage_seconds_max=min(limits.STORAGE_TIMEOUT_SECONDS, settings.request_seconds_max),
+            storage_seconds_max=settings.request_seconds_max,
         )
 
     def _make_expiry(self, leases: LeaseStore, wrapping: Wrapping) -> ExpiryWorker:

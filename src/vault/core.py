@@ -4,13 +4,13 @@ The response record is accepted by an audit device while the storage transaction
 whose answer cannot be audited changes nothing.
 """
 
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from vault import limits
 from vault.audit.trail import Broker, Trail
 from vault.authority import Authority, Principal
 from vault.clock import Clock
@@ -69,7 +69,7 @@ class Core:
     system: Backend
     system_mount: Mount
     help: Endpoint
-    storage_seconds_max: float = limits.STORAGE_TIMEOUT_SECONDS  # of one request
+    storage_seconds_max: float = math.inf  # of one request, where that is less than usual
 
     def handle(self, request: Request) -> Response | None:
         """Answer a request; raises a VaultError for every refusal. Both are on the audit trail before this returns."""
