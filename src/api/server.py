@@ -205,12 +205,12 @@ def _scratch(settings: Settings) -> Iterator[str]:
 
 def serve(settings: Settings, read: Callable[[], Settings]) -> NoReturn:
     """Run the server until it is stopped; `read` returns the settings as they are when it is called. Raises WrongSetting."""
+    os.umask(0o077)  # before the first file is made
     log.configure(settings)
     entrances = make_entrances(settings)
     for warning in settings.warnings:
         _log.warning(warning)
     protect_memory()
-    os.umask(0o077)
     with _scratch(settings) as scratch:
         settled = config.settle(settings, scratch)
         with _postgresql(settled) as embedded:

@@ -51,8 +51,16 @@ class Sink:
         begun = self._clock.monotonic()
         answer = self._answer(environ, request_id)
         seconds = round(self._clock.monotonic() - begun, 6)
-        path = describe_refused(environ, request_id).path
-        _log.info("request", request_id=request_id, method=environ["REQUEST_METHOD"], path=path, status=answer.status, seconds=seconds)
+        request = describe_refused(environ, request_id)
+        _log.info(
+            "request",
+            request_id=request_id,
+            method=environ["REQUEST_METHOD"],
+            path=request.path,
+            address=request.remote_address,
+            status=answer.status,
+            seconds=seconds,
+        )
         return answer
 
     def accepts_head(self, environ: Mapping[str, Any]) -> bool:
