@@ -229,7 +229,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
             return _AGAIN if conn.keep else self._part(conn)
         while True:
             try:
-                arrived = conn.advance(conn.find_patience())
+                arrived = conn.advance(0 if self._is_busy() else conn.find_patience())
             except http_errors.ParseException as error:
                 self.app.refuse_malformed(conn.client)
                 conn.send(encode_refusal(error))
@@ -239,8 +239,12 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
             if not arrived:
                 return _ENDED
             outcome = self._answer(conn)
-            if outcome != _AGAIN or self.tpool._work_queue.qsize():  # noqa: SLF001 - there is no public way to ask
+            if outcome != _AGAIN or self._is_busy():
                 return outcome
+
+    def _is_busy(self) -> bool:
+        """Return whether somebody waits for a thread."""
+        return bool(self.tpool._work_queue.qsize())  # noqa: SLF001 - there is no public way to ask
 
     def _answer(self, conn: Connection) -> int:
         """Answer one request."""
