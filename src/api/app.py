@@ -4,7 +4,7 @@ The vault's requests do not pass through Falcon's request and response objects: 
 app go to Falcon as usual, and everything below their first two segments with them.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import falcon
@@ -38,6 +38,10 @@ class App(falcon.App[falcon.Request, falcon.Response]):
             env[SENT] = answer.sent
         start_response(status_line(answer.status), list_headers(answer))
         return (answer.body,)
+
+    def accepts_head(self, env: Mapping[str, Any]) -> bool:
+        """Return whether the body of a request is worth waiting for; resources judge that by themselves."""
+        return _head(env["PATH_INFO"]) in self._claimed or self.sink.accepts_head(env)
 
 
 def _head(path: str) -> str:

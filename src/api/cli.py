@@ -48,21 +48,28 @@ def server(*, dev: bool, dev_listen_address: str | None, files: tuple[str, ...],
     from api.vault.sink import log_unexpected  # noqa: PLC0415 - see above
 
     flags["listener_address"] = (dev_listen_address if dev else None) or address or flags["listener_address"]
+
+    def read() -> Settings:
+        return load_settings(dev=dev, flags=flags, files=files)
+
     try:
-        settings = load_settings(dev=dev, flags=flags, files=files)
+        settings = read()
+        if check:
+            _check(settings)
+        else:
+            serve(settings, read)
     except WrongSetting as wrong:
         raise click.ClickException(str(wrong)) from None
-    if check:
-        _report_check(settings)
-        return
-    try:
-        serve(settings)
     except Exception as error:  # noqa: BLE001 - whatever it is, an operator wants a sentence, and its place in the log
         log_unexpected(error)
         raise click.ClickException(f"cannot start: {type(error).__name__}: {error}") from None
 
 
-def _report_check(settings: Settings) -> None:
+def _check(settings: Settings) -> None:
+    """Say what a server would make of the settings; raises WrongSetting for files that a listener cannot use."""
+    from api.entrance import make_entrances  # noqa: PLC0415 - client commands must not pay for it
+
+    make_entrances(settings)
     for warning in settings.warnings:
         click.echo(f"warning: {warning}", err=True)
     click.echo("The configuration can be used.")

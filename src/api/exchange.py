@@ -1,15 +1,23 @@
 """One request and its answer between gunicorn's parser and a WSGI application. An answer is one `send`: head and body together."""
 
+from __future__ import annotations
+
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gunicorn.http import errors as http_errors
 from gunicorn.util import unquote_to_wsgi_str
 
+from api.proxies import find_client
 from vault.clock import SystemClock
+from vault.errors import InvalidRequest
+from vault.settings import Proxies
+
+if TYPE_CHECKING:
+    from api.connection import Connection
 
 _clock = SystemClock()
 _HEADER_VALUE = re.compile(r"[ \t\x21-\x7e\x80-\xff]*")
@@ -19,15 +27,6 @@ _REFUSALS = {
     http_errors.LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
     http_errors.LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     http_errors.ExpectationFailed: HTTPStatus.EXPECTATION_FAILED,
-}
-_ENVIRON = {
-    "SCRIPT_NAME": "",
-    "wsgi.errors": None,
-    "wsgi.version": (1, 0),
-    "wsgi.multithread": True,
-    "wsgi.multiprocess": True,
-    "wsgi.run_once": False,
-    "wsgi.input_terminated": True,
 }
 
 
@@ -48,35 +47,15 @@ class _DateHeader:
 _date_header = _DateHeader()
 
 
-class _ContinuedBody:
-    """The body of a client that sends it only when told to: what is refused by its head is never sent."""
-
-    def __init__(self, body: Any, exchange: "Exchange") -> None:
-        self._body = body
-        self._exchange = exchange
-
-    def read(self, size: int | None = None) -> bytes:
-        self._exchange.go_on()
-        return self._body.read(size)  # type: ignore[no-any-return]
-
-
 class Exchange:
-    """Collects what the application says, and sends it. `keep`: another request may follow on this connection."""
+    """Collects what the application says. `keep`: another request may follow on this connection."""
 
-    def __init__(self, sock: Any, request: Any, *, keep: bool) -> None:
-        self._sock = sock
+    def __init__(self, request: Any, *, keep: bool) -> None:
         self._request = request
         self._head = ""
         self._status = 0
-        self._continued = False
         self.keep = keep and not request.should_close()
         self.untrusted = False  # the application asked for the end of the connection
-
-    def go_on(self) -> None:
-        """Tell a client that waits for it to send the body."""
-        if not self._continued:
-            self._continued = True
-            self._sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
         """Take the head of the answer (WSGI)."""
@@ -94,8 +73,8 @@ class Exchange:
         self._head = "".join(lines)
         return _refuse_write
 
-    def run(self, application: Callable[..., Iterable[bytes]], environ: dict[str, Any]) -> None:
-        """Call the application and send its answer."""
+    def run(self, application: Callable[..., Iterable[bytes]], environ: Mapping[str, Any]) -> bytes:
+        """Call the application and return its answer as it goes over the wire."""
         result = application(environ, self.start_response)
         try:
             body = b"".join(result)
@@ -103,14 +82,6 @@ class Exchange:
             close = getattr(result, "close", None)
             if close is not None:
                 close()
-        if self._request._expected_100_continue and not self._continued:  # noqa: SLF001 - gunicorn's only name for it
-            self.keep, self.untrusted = False, True  # whether a body follows is up to the client
-        self._send(body)
-        sent = environ.get(SENT)
-        if sent is not None:
-            sent()
-
-    def _send(self, body: bytes) -> None:
         head = self._head
         if self._status not in _BODILESS:
             head = f"{head}Content-Length: {len(body)}\r\n"
@@ -119,43 +90,49 @@ class Exchange:
         elif self._request.version < (1, 1):
             head += "Connection: keep-alive\r\n"
         data = f"{head}\r\n".encode("latin-1")
-        if self._status not in _BODILESS and self._request.method != "HEAD":
-            data += body
-        self._sock.sendall(data)
+        return data + body if self._status not in _BODILESS and self._request.method != "HEAD" else data
 
 
 def _refuse_write(_: bytes) -> object:
     raise NotImplementedError("answers are returned, not written")
 
 
-def make_environ(request: Any, connection: Any, exchange: Exchange) -> dict[str, Any]:
+def make_environ(request: Any, connection: Connection, body: Any) -> dict[str, Any]:
     """Return the WSGI environment of a request. Names with an underscore never get here: gunicorn drops them."""
-    client, server = connection.client, connection.server
+    client, entrance = connection.client, connection.entrance
     environ: dict[str, Any] = {
-        **_ENVIRON,
-        "wsgi.input": _ContinuedBody(request.body, exchange) if request._expected_100_continue else request.body,  # noqa: SLF001 - as above
-        "wsgi.url_scheme": request.scheme,
+        **entrance.environ,
+        "wsgi.input": body,
         "REQUEST_METHOD": request.method,
         "RAW_URI": request.uri,
         "PATH_INFO": unquote_to_wsgi_str(request.path),
         "QUERY_STRING": request.query,
         "SERVER_PROTOCOL": "HTTP/1.1" if request.version >= (1, 1) else "HTTP/1.0",
-        "SERVER_NAME": server[0],
-        "SERVER_PORT": str(server[1]),
         "REMOTE_ADDR": client[0],
         "REMOTE_PORT": str(client[1]),
+        "health_vault.peer_certificate": connection.stream.find_peer_certificate,
     }
     for name, value in request.headers:
         key = name.replace("-", "_")
         if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
             key = f"HTTP_{key}"
         environ[key] = f"{environ[key]},{value}" if key in environ else value
+    if entrance.listener.proxies.networks:
+        _believe(entrance.listener.proxies, environ)
     return environ
 
 
-def send_refusal(sock: Any, error: Exception) -> None:
-    """Answer what is not HTTP; nothing of it is repeated."""
+def _believe(proxies: Proxies, environ: dict[str, Any]) -> None:
+    """Set who the client is by the word of a proxy, or what is wrong with that word."""
+    try:
+        environ["REMOTE_ADDR"] = find_client(proxies, environ["REMOTE_ADDR"], environ.get("HTTP_X_FORWARDED_FOR"))
+    except InvalidRequest as error:
+        environ["health_vault.refusal"] = error
+
+
+def encode_refusal(error: Exception) -> bytes:
+    """Return the answer to what is not HTTP; nothing of it is repeated."""
     status = next((status for kind, status in _REFUSALS.items() if isinstance(error, kind)), HTTPStatus.BAD_REQUEST)
     body = b'{"errors":["malformed request"]}'
     head = f"HTTP/1.1 {status.value} {status.phrase}\r\n{_date_header()}Content-Type: application/json\r\nCache-Control: no-store\r\n"
-    sock.sendall(f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
+    return f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body

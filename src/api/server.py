@@ -8,9 +8,10 @@ import ctypes
 import gc
 import os
 import resource
+import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,6 +23,8 @@ from gunicorn.glogging import Logger
 
 from api.app import App, create_app
 from api.balance import Balance
+from api.entrance import Entrance, make_entrances
+from api.reload import Reloader
 from api.vault.sink import log_unexpected
 from api.worker import Worker
 from vault import config, limits, log
@@ -53,6 +56,27 @@ class Server(Arbiter):  # type: ignore[misc]  # gunicorn has no types
     """The arbiter."""
 
     app: "Application"
+    stopping = False
+    hurried = False
+
+    def signal(self, sig: int, frame: Any) -> None:
+        """Take a signal for later; the second order to stop means at once."""
+        if sig in (signal.SIGTERM, signal.SIGINT):
+            self.hurried = self.hurried or self.stopping
+            self.stopping = True
+            sig = signal.SIGINT if self.hurried else sig
+        super().signal(sig, frame)
+
+    def stop(self, graceful: bool = True) -> None:
+        """Stop the workers."""
+        if not graceful or self.hurried:
+            self.cfg.set("graceful_timeout", limits.QUIT_SECONDS_MAX)
+        super().stop(graceful and not self.hurried)
+
+    def handle_hup(self) -> None:
+        """Read the settings anew, here and in every worker; nobody is replaced."""
+        self.app.reload_settings()
+        self.app.reloader.announce()
 
     def murder_workers(self) -> None:
         """End workers that hang; once a second, also see to PostgreSQL."""
@@ -63,9 +87,18 @@ class Server(Arbiter):  # type: ignore[misc]  # gunicorn has no types
 class Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     """Our settings as gunicorn's, and what its workers find on their `app`."""
 
-    def __init__(self, settings: Settings, service: Service, embedded: Embedded | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        service: Service,
+        embedded: Embedded | None,
+        entrances: Sequence[Entrance],
+        read: Callable[[], Settings],
+    ) -> None:
         self.settings = settings
         self.service = service
+        self.entrances = entrances
+        self.reloader = Reloader(read, entrances, service)
         self.balance = Balance()
         self._embedded = embedded
         self._arbiter_pid = os.getpid()
@@ -93,10 +126,17 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no typ
             except Exception as error:  # noqa: BLE001 - the arbiter must survive whatever is wrong with PostgreSQL
                 log_unexpected(error)
 
-    def refuse_malformed(self, client: Any) -> None:
+    def reload_settings(self) -> None:
+        """Read the settings anew, for this process."""
+        self.reloader.apply(self.wsgi().sink)
+
+    def accepts_head(self, environ: Mapping[str, Any]) -> bool:
+        """Return whether the body of a request is worth waiting for."""
+        return bool(self.wsgi().accepts_head(environ))
+
+    def refuse_malformed(self, client: tuple[str, int]) -> None:
         """Put on record what was not HTTP."""
-        address, port = client[:2] if isinstance(client, tuple) else ("", 0)
-        self.wsgi().sink.refuse_malformed(address, port)
+        self.wsgi().sink.refuse_malformed(*client)
 
     def _worker_ended(self, _arbiter: Server, worker: Worker) -> None:
         self.balance.remove(worker.age)
@@ -178,13 +218,14 @@ def _host_page(settings: Settings) -> Iterator[HostPage]:
             page.erase()
 
 
-def serve(settings: Settings) -> NoReturn:
-    """Run the server until it is stopped."""
+def serve(settings: Settings, read: Callable[[], Settings]) -> NoReturn:
+    """Run the server until it is stopped; `read` returns the settings as they are when it is called. Raises WrongSetting."""
+    os.umask(0o077)  # before the first file is made
     log.configure(settings)
+    entrances = make_entrances(settings)
     for warning in settings.warnings:
         _log.warning(warning)
     protect_memory()
-    os.umask(0o077)
     with _scratch(settings) as scratch:
         settled = config.settle(settings, scratch)
         with _postgresql(settled) as embedded, _host_page(settled) as page:
@@ -196,7 +237,7 @@ def serve(settings: Settings) -> NoReturn:
             gc.set_threshold(*_GC_THRESHOLDS)
             arbiter = os.getpid()
             try:
-                Application(settled, service, embedded).run()
+                Application(settled, service, embedded, entrances, lambda: config.settle(read(), scratch)).run()
             finally:
                 if os.getpid() == arbiter:  # workers leave this block, too
                     service.retire()

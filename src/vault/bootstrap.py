@@ -8,7 +8,7 @@ from pathlib import Path as FilePath
 
 import structlog
 
-from vault import path_help
+from vault import log, path_help
 from vault.audit.device import Device, DeviceConfig, Host, make_device
 from vault.audit.trail import Broker
 from vault.authority import Authority
@@ -130,6 +130,7 @@ class Service:
             system=system,
             system_mount=SYSTEM_MOUNT,
             help=path_help.ENDPOINT,
+            storage_seconds_max=settings.request_seconds_max,
         )
 
     def _make_expiry(self, leases: LeaseStore, wrapping: Wrapping) -> ExpiryWorker:
@@ -248,6 +249,10 @@ class Service:
     def retire(self) -> None:
         """Leave nothing of this host for others to ask about; call when all workers have ended."""
         retire(self._dsn, self._page.host_id)
+
+    def reload(self, settings: Settings) -> None:
+        """Take over what may change while the server runs, in this process; certificates are delivery's, audit files need no order."""
+        log.configure(settings)
 
     def worker_died(self) -> None:
         """Make every worker read anew: the dead one may have committed what it did not announce."""

@@ -4,6 +4,7 @@ The response record is accepted by an audit device while the storage transaction
 whose answer cannot be audited changes nothing.
 """
 
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -68,13 +69,14 @@ class Core:
     system: Backend
     system_mount: Mount
     help: Endpoint
+    storage_seconds_max: float = math.inf  # of one request, where that is less than usual
 
     def handle(self, request: Request) -> Response | None:
         """Answer a request; raises a VaultError for every refusal. Both are on the audit trail before this returns."""
         reader = self.store.read()
         with self.audit.open(request) as trail:
             # One time for all that is asked of the storage; what follows the commit may take longer.
-            with budget.limited():
+            with budget.limited(self.storage_seconds_max):
                 self.store.cache.catch_up()
                 self._follow_devices(reader)
                 call = self._route(request, reader)

@@ -104,6 +104,12 @@ class StorageUnavailable(VaultError):
     message = "storage is unavailable"
 
 
+class Overloaded(VaultError):
+    """So many requests are on their way in that this one is not waited for. Nothing was written."""
+
+    message = "too many requests are being received, try again"
+
+
 class OutcomeUnknown(VaultError):
     """The connection broke while a commit was on its way: it may or may not have been applied."""
 

@@ -42,16 +42,24 @@ EXPIRED_POLICIES_MAX = 100  # ended policies that one write removes on its way
 RANDOM_BYTES_MAX = 128 * 1024  # Vault's bound of sys/tools/random
 
 IDLE_SECONDS = 0.01  # a thread waits that long for the next request of its connection before it looks for other work
-HEADER_SECONDS_MAX = 5.0  # from the first byte of a request to the end of its head: slow heads hold threads
+HANDSHAKE_SECONDS_MAX = 10.0  # from accepting a TLS connection to its first request; a handshake takes three trips
+HEADER_SECONDS_MAX = 5.0  # from the first byte of a request to the end of its head; no client needs seconds between them
 BODY_SECONDS_MAX = 60.0  # 32 MiB at 5 Mbit/s
-SEND_SECONDS_MAX = 10.0  # a client that does not read its answer
+SEND_SECONDS_MAX = 60.0  # the same for an answer
 LINGER_SECONDS_MAX = 1.0  # what is left of a refused request is read for so long, so that the refusal arrives
+SWEEP_SECONDS = 0.1  # how late the end of such a time may be noticed; every waiting connection is looked at
+PARKED_BYTES_FREE = 16 * 1024  # of one waiting connection; 4,096 of them are 64 MiB, so small requests never have to be counted
+PARKED_BYTES_MAX = 256 * 1024 * 1024  # of all waiting connections of a worker beyond that: eight of the largest bodies
+CHUNK_LINE_BYTES_MAX = 1_024  # a size and an extension that means nothing
+CHUNKS_MAX = 65_536  # of one body; each costs a microsecond or two, and a body in chunks of single bytes is no body
+QUIT_SECONDS_MAX = 1  # what a worker that was told to stop at once may still take
 DEFER_SECONDS_MAX = 0.004  # a worker with many connections leaves a new one to another for so long; that one may be stuck
 DRAIN_SECONDS = 1.0  # a stopping worker answers on idle connections for so long, and then closes them
 ORPHAN_SECONDS_MAX = 2  # a worker whose arbiter was killed is gone within 5 s
 CONNECTIONS_MAX = 4_096  # of one worker, idle ones included; less where the process may not open as many files
 KEEPALIVE_SECONDS = 75  # longer than the pools of common clients keep an idle connection
 GRACEFUL_SECONDS_MAX = 10  # a request answers within 5 s, or not at all
+HEAD_BYTES_MAX = 64 * 1024  # of all headers together while their end has not come
 HEADER_BYTES_MAX = 16 * 1024  # a token of 8 KiB must reach the check that answers 431 in Vault's words
 HEADERS_MAX = 64
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 
+from vault.config_file import WrongSetting
 from vault.settings import Settings
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -25,8 +26,18 @@ def _name_exception(_logger: Any, _method: str, event: dict[str, Any]) -> dict[s
     return event
 
 
+def _open(path: str) -> logging.Handler:
+    """Return where logs go; a file is opened anew each time, so that one that was moved away is left alone."""
+    if not path:
+        return logging.StreamHandler(sys.stderr)
+    try:
+        return logging.FileHandler(path, encoding="utf-8")
+    except OSError as error:
+        raise WrongSetting(f"log_file {path}: expected a file that can be written: {error.strerror}") from None
+
+
 def configure(settings: Settings) -> None:
-    """Send our logs, and those of libraries, to stderr in the form that the settings name."""
+    """Send our logs, and those of libraries, to a file or to stderr in the form that the settings name; raises WrongSetting."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -40,12 +51,15 @@ def configure(settings: Settings) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _open(settings.log_file)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]
         )
     )
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    before, root.handlers[:] = root.handlers[:], [handler]
+    for old in before:
+        if isinstance(old, logging.FileHandler):
+            old.close()
     root.setLevel(LEVELS[settings.log_level])

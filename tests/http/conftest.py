@@ -1,17 +1,22 @@
 """One real server, our worker and all, over a fake core."""
 
+import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Self
 
 import pytest
+
+from tests.certificates import Authority
 
 START_SECONDS_MAX = 30.0
 WAIT_SECONDS_MAX = 20.0
@@ -38,20 +43,35 @@ class Running:
 
     port: int
     process: subprocess.Popen[bytes]
+    folder: Path
     file: Path
+    tls: ssl.SSLContext | None = None
 
     def connect(self) -> socket.socket:
         """Open a connection."""
         connection = socket.create_connection(("127.0.0.1", self.port))
         connection.settimeout(WAIT_SECONDS_MAX)
-        return connection
+        return connection if self.tls is None else self.tls.wrap_socket(connection, server_hostname="127.0.0.1")
+
+    def over(self, port: int, tls: ssl.SSLContext | None = None) -> Self:
+        """Return the same server as seen from another of its listeners."""
+        return replace(self, port=port, tls=tls)
 
     def exchange(self, data: bytes) -> Reply:
         """Send bytes, say that there are no more, and read to the end."""
         with self.connect() as connection:
             connection.sendall(data)
-            connection.shutdown(socket.SHUT_WR)
+            end_sending(connection)
             return read_all(connection)
+
+    def configure(self, **values: Any) -> None:
+        """Write other settings, for the next reload."""
+        file = self.folder / "settings.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | values))
+
+    def log(self) -> str:
+        """Return what the server has logged."""
+        return (self.folder / "log").read_text()
 
     def seen(self) -> list[str]:
         """Return what the core saw so far."""
@@ -61,6 +81,20 @@ class Running:
         """Return the processes that serve now."""
         listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True, check=False).stdout
         return {int(pid) for pid in listed.split()}
+
+
+def end_sending(connection: socket.socket) -> None:
+    """Say that nothing more comes; below TLS, whose own words for it would end both directions."""
+    with socket.socket(fileno=os.dup(connection.fileno())) as below:
+        below.shutdown(socket.SHUT_WR)
+
+
+def trust(file: str, **versions: ssl.TLSVersion) -> ssl.SSLContext:
+    """Return what a client of servers with certificates of this authority uses."""
+    context = ssl.create_default_context(cafile=file)
+    for name, version in versions.items():
+        setattr(context, name, version)
+    return context
 
 
 def read_all(connection: socket.socket) -> Reply:
@@ -109,18 +143,28 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(folder: Path, *, workers: int = WORKERS, threads: int = THREADS) -> Iterator[Running]:
-    """Run a server."""
-    port, seen = free_port(), folder / "seen"
+def running(
+    folder: Path,
+    *,
+    workers: int = WORKERS,
+    threads: int = THREADS,
+    listeners: Sequence[dict[str, Any]] = ({},),
+    wrapper: Sequence[str] = (),
+    **settings: Any,
+) -> Iterator[Running]:
+    """Run a server; its listeners get ports where they have none."""
+    placed = [{"address": f"127.0.0.1:{free_port()}", **listener} for listener in listeners]
+    seen, spec = folder / "seen", folder / "settings.json"
     seen.touch()
-    command = [sys.executable, "-m", "tests.http.fake_server", f"127.0.0.1:{port}", str(workers), str(threads), str(seen)]
-    with (folder / "log").open("wb") as sink:
+    spec.write_text(json.dumps({"workers": workers, "threads": threads, "listeners": placed, **settings}))
+    with (folder / "log").open("ab") as sink:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(("src", "."))}
+        command = [*wrapper, sys.executable, "-W", "error::DeprecationWarning", "-m", "tests.http.fake_server", str(spec), str(seen)]
         process = subprocess.Popen(command, stdout=sink, stderr=sink, start_new_session=True, env=environment)
-    server = Running(port=port, process=process, file=seen)
+    server = Running(port=int(placed[0]["address"].rpartition(":")[2]), process=process, folder=folder, file=seen)
     try:
         await_true(lambda: process.poll() is not None or sum(line.startswith("start") for line in server.seen()) >= workers)
-        assert process.poll() is None, (folder / "log").read_text()
+        assert process.poll() is None, server.log()
         yield server
     finally:
         if process.poll() is None:
@@ -130,11 +174,31 @@ def running(folder: Path, *, workers: int = WORKERS, threads: int = THREADS) -> 
             os.killpg(process.pid, signal.SIGKILL)
 
 
+def find_port(server: Running, number: int) -> int:
+    """Return the port of one of a server's listeners."""
+    listeners = json.loads((server.folder / "settings.json").read_text())["listeners"]
+    return int(listeners[number]["address"].rpartition(":")[2])
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Return an authority that clients trust."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """Give all tests of a module one server."""
-    with running(tmp_path_factory.mktemp("server")) as found:
-        yield found
+def servers(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[dict[str, Running]]:
+    """Give all tests of a module one server with two listeners."""
+    pair = authority.issue("server")
+    listeners: list[dict[str, Any]] = [{}, {"tls": {"cert_file": pair.cert_file, "key_file": pair.key_file}}]
+    with running(tmp_path_factory.mktemp("server"), listeners=listeners) as found:
+        yield {"http": found, "https": found.over(find_port(found, 1), trust(authority.file))}
+
+
+@pytest.fixture(params=["http", "https"])
+def server(request: pytest.FixtureRequest, servers: dict[str, Running]) -> Running:
+    """Give a test the server by each of its listeners."""
+    return servers[request.param]
 
 
 @pytest.fixture

@@ -63,8 +63,8 @@ def test_idle_connection_is_answered_once_more_while_stopping(own_server: Runnin
     own_server.process.wait(20)
 
 
-def test_reload_replaces_workers_without_a_failed_request(own_server: Running) -> None:
-    """While HUP, TTIN and TTOU change the workers, every request is answered."""
+def test_reload_and_resize_fail_no_request(own_server: Running) -> None:
+    """While HUP, TTIN and TTOU come, every request is answered, and HUP replaces nobody."""
     before = own_server.workers()
     failures: list[object] = []
     stop = threading.Event()
@@ -79,8 +79,10 @@ def test_reload_replaces_workers_without_a_failed_request(own_server: Running) -
     for client in clients:
         client.start()
     try:
-        own_server.process.send_signal(signal.SIGHUP)
-        await_true(lambda: len(own_server.workers()) == WORKERS and not before & own_server.workers())
+        for number in range(1, 4):
+            own_server.process.send_signal(signal.SIGHUP)
+            await_true(lambda: all(_count(own_server, f"reload {pid} ") >= number for pid in before))  # noqa: B023 - waited for at once
+        assert own_server.workers() == before
         own_server.process.send_signal(signal.SIGTTIN)
         await_true(lambda: len(own_server.workers()) == WORKERS + 1)
         own_server.process.send_signal(signal.SIGTTOU)
@@ -90,3 +92,56 @@ def test_reload_replaces_workers_without_a_failed_request(own_server: Running) -
         for client in clients:
             client.join()
     assert not failures
+
+
+def test_reload_takes_over_log_level_and_file(own_server: Running) -> None:
+    """After HUP the new level holds in every worker, and a log that was moved away is left alone."""
+    log = own_server.folder / "server.log"
+    own_server.configure(log_file=str(log), log_level="debug")
+    _reload(own_server, 1)
+    own_server.exchange(GET)
+    await_true(lambda: "/v1" not in log.read_text() and "status=200" in log.read_text())
+    moved = log.rename(log.with_suffix(".1"))
+    size = moved.stat().st_size
+    _reload(own_server, 2)
+    own_server.exchange(GET)
+    await_true(lambda: log.exists() and "status=200" in log.read_text())
+    assert b"status=200" not in moved.read_bytes()[size:]
+
+
+def test_wrong_settings_change_nothing(own_server: Running) -> None:
+    """Settings that cannot be used are named in the log, and everything goes on."""
+    own_server.configure(log_file=str(own_server.folder / "missing" / "server.log"))
+    own_server.process.send_signal(signal.SIGHUP)
+    await_true(lambda: own_server.log().count("settings not taken over") == 1 + WORKERS)
+    assert own_server.exchange(GET).statuses == [200]
+
+
+def test_second_order_to_stop_is_obeyed_at_once(own_server: Running) -> None:
+    """A request that runs holds up the first SIGTERM, and not the second."""
+    with own_server.connect() as connection:
+        connection.sendall(b"GET /v1/slow/20000 HTTP/1.1\r\nHost: a\r\n\r\n")
+        _await_line(own_server, "handle read slow")
+        own_server.process.terminate()
+        time.sleep(0.5)
+        assert own_server.process.poll() is None
+        own_server.process.terminate()
+        own_server.process.wait(5)
+    assert not own_server.workers()
+
+
+def test_hang_up_of_a_terminal_ends_no_worker(own_server: Running) -> None:
+    """A signal that reaches the whole process group is a reload, and nothing else."""
+    before = own_server.workers()
+    os.killpg(own_server.process.pid, signal.SIGHUP)
+    await_true(lambda: all(_count(own_server, f"reload {pid} ") for pid in before))
+    assert own_server.workers() == before
+
+
+def _count(server: Running, text: str) -> int:
+    return sum(line.startswith(text) for line in server.seen())
+
+
+def _reload(server: Running, number: int) -> None:
+    server.process.send_signal(signal.SIGHUP)
+    await_true(lambda: _count(server, "reload") == number * (1 + WORKERS))

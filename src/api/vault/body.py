@@ -18,7 +18,7 @@ _CHARSETS = frozenset({"", "charset=utf-8", 'charset="utf-8"'})
 def check_framing(environ: Mapping[str, Any]) -> None:
     """Refuse a body before anything of it is read: too large by its own word, or compressed."""
     length = environ.get("CONTENT_LENGTH")
-    if length and int(length) > limits.BODY_BYTES_MAX:
+    if length and int(length) > _bytes_max(environ):
         raise TooLarge
     if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         raise UnsupportedMediaType("Content-Encoding is not supported")
@@ -64,10 +64,15 @@ def _read(environ: Mapping[str, Any]) -> bytes:
         return bytes(body)
     if "HTTP_TRANSFER_ENCODING" not in environ:
         return b""
-    body = stream.read(limits.BODY_BYTES_MAX + 1)
-    if len(body) > limits.BODY_BYTES_MAX:
+    bytes_max = _bytes_max(environ)
+    body = stream.read(bytes_max + 1)
+    if len(body) > bytes_max:
         raise TooLarge
     return bytes(body)
+
+
+def _bytes_max(environ: Mapping[str, Any]) -> int:
+    return int(environ.get("health_vault.body_bytes_max", limits.BODY_BYTES_MAX))
 
 
 def _read_form(body: bytes) -> Mapping[str, Any]:

@@ -37,6 +37,7 @@ _SWITCHES = {"list": Operation.LIST, "scan": Operation.SCAN}
 _SILENT = frozenset({Operation.CREATE, Operation.UPDATE, Operation.PATCH, Operation.DELETE})
 _ROOT_NAMESPACES = frozenset({"", "/", "root", "root/"})
 _TOKEN_FREE = ("auth/token/", "sys/wrapping/")  # a query string ends up in logs and histories: no token may be in it
+NO_DOORS: frozenset[str] = frozenset()
 _UNSAFE = re.compile(r"[^\x20-\x7e]")
 _RAW_PATH_MAX = 256  # of a target that was refused, for the audit record
 
@@ -56,8 +57,10 @@ class Answer:
 # --- request ------------------------------------------------------------------------------------------------------------
 
 
-def decode_request(environ: Mapping[str, Any], request_id: str) -> Request:
-    """Return the request that a WSGI environment holds; raises a VaultError."""
+def decode_head(environ: Mapping[str, Any]) -> tuple[Operation, Target, str, Secret | None]:
+    """Return what can be said without the body: operation, target, path and token; raises a VaultError."""
+    if "health_vault.refusal" in environ:
+        raise environ["health_vault.refusal"]
     operation = _METHODS.get(environ["REQUEST_METHOD"])
     if operation is None:
         raise UnsupportedOperation("")
@@ -65,8 +68,12 @@ def decode_request(environ: Mapping[str, Any], request_id: str) -> Request:
     check_framing(environ)
     if environ.get("HTTP_X_VAULT_NAMESPACE", "") not in _ROOT_NAMESPACES:
         raise NotFound("namespace not found")
-    path = parse_path(target.path)
-    token = _read_token(environ)
+    return operation, target, parse_path(target.path), _read_token(environ)
+
+
+def decode_request(environ: Mapping[str, Any], request_id: str) -> Request:
+    """Return the request that a WSGI environment holds; raises a VaultError."""
+    operation, target, path, token = decode_head(environ)
     data: Mapping[str, Any] = EMPTY
     if operation.writes:
         data = _read_write(environ, operation, path)
@@ -82,6 +89,7 @@ def decode_request(environ: Mapping[str, Any], request_id: str) -> Request:
         wrap_ttl_seconds=_parse_wrap_ttl(wrap) if wrap else None,
         remote_address=environ.get("REMOTE_ADDR", ""),
         remote_port=int(environ.get("REMOTE_PORT") or 0),
+        open_doors=environ.get("health_vault.open_doors", NO_DOORS),
     )
 
 

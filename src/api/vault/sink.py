@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from api.vault.codec import JSON, Answer, decode_request, describe_refused, echo_namespace, encode_error, encode_response
+from api.vault.codec import JSON, Answer, decode_head, decode_request, describe_refused, echo_namespace, encode_error, encode_response
 from vault.clock import Clock, SystemClock
 from vault.errors import InvalidRequest, VaultError
 from vault.logical.operation import Operation
@@ -41,19 +41,35 @@ class Sink:
     def __init__(self, core: Door, clock: Clock | None = None, *, log_access: bool = False) -> None:
         self._core = core
         self._clock = clock or SystemClock()
-        self._log_access = log_access
+        self.log_access = log_access
 
     def answer(self, environ: Mapping[str, Any]) -> Answer:
         """Return the answer to a request; never raises."""
         request_id = make_request_id()
-        if not self._log_access:
+        if not self.log_access:
             return self._answer(environ, request_id)
         begun = self._clock.monotonic()
         answer = self._answer(environ, request_id)
         seconds = round(self._clock.monotonic() - begun, 6)
-        path = describe_refused(environ, request_id).path
-        _log.info("request", request_id=request_id, method=environ["REQUEST_METHOD"], path=path, status=answer.status, seconds=seconds)
+        request = describe_refused(environ, request_id)
+        _log.info(
+            "request",
+            request_id=request_id,
+            method=environ["REQUEST_METHOD"],
+            path=request.path,
+            address=request.remote_address,
+            status=answer.status,
+            seconds=seconds,
+        )
         return answer
+
+    def accepts_head(self, environ: Mapping[str, Any]) -> bool:
+        """Return whether the body of a request is worth waiting for."""
+        try:
+            decode_head(environ)
+        except VaultError:
+            return False
+        return True
 
     def refuse_malformed(self, address: str, port: int) -> None:
         """Put on record that somebody sent what is not HTTP."""

@@ -17,6 +17,7 @@ STATUS: dict[type[errors.VaultError], int] = {
     errors.OutcomeUnknown: 500,
     errors.AuditFailed: 500,
     errors.IntegrityError: 500,
+    errors.Overloaded: 503,
     errors.Sealed: 503,
     errors.StorageUnavailable: 503,
 }

@@ -4,6 +4,7 @@ A request makes several calls, each of which could take its whole time when the 
 thread, and every call inside takes from what is left.
 """
 
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,14 +22,17 @@ _monotonic = SystemClock.monotonic
 
 
 class limited:  # noqa: N801 - used like the functions beside it; a class because it is entered for every request
-    """Bound all that this thread asks of the storage inside; a bound that is already set stays."""
+    """Bound all that this thread asks of the storage inside, to `seconds` if that is less than usual; a bound that is set stays."""
 
-    __slots__ = ("_outer",)
+    __slots__ = ("_outer", "_seconds")
+
+    def __init__(self, seconds: float = math.inf) -> None:
+        self._seconds = seconds
 
     def __enter__(self) -> None:
         self._outer = _local.ends_at is None
         if self._outer:
-            _local.ends_at = _monotonic() + limits.STORAGE_TIMEOUT_SECONDS
+            _local.ends_at = _monotonic() + min(self._seconds, limits.STORAGE_TIMEOUT_SECONDS)
 
     def __exit__(self, *_: object) -> None:
         if self._outer:

@@ -5,9 +5,10 @@ from collections.abc import Callable
 import pytest
 from structlog.testing import capture_logs
 
+from api.framing import RefusedBody
 from api.vault.sink import Sink, make_request_id, status_line
 from tests.unit.api.vault.environment import make
-from vault.errors import AuditFailed, PermissionDenied, StorageUnavailable, VaultError
+from vault.errors import AuditFailed, InvalidRequest, Overloaded, PermissionDenied, StorageUnavailable, TooLarge, VaultError
 from vault.logical.request import Request
 from vault.logical.response import Response
 
@@ -121,3 +122,21 @@ def test_status_line_takes_any_status() -> None:
     """Health checks may ask for numbers that have no name."""
     assert status_line(404) == "404 Not Found"
     assert status_line(299).startswith("299 ")
+
+
+@pytest.mark.parametrize(("error", "status"), [(Overloaded(), 503), (TooLarge(), 413), (OSError("late"), 400)])
+def test_body_that_did_not_come_is_refused_and_recorded(error: Exception, status: int) -> None:
+    """Why a body was not waited for decides the status, and nothing more is taken from that connection."""
+    core = FakeCore(unreachable)
+    answer = Sink(core).answer(make("PUT", "a", CONTENT_LENGTH="7") | {"wsgi.input": RefusedBody(error)})
+    assert (answer.status, answer.close) == (status, True)
+    assert [request.path for request, _ in core.refused] == ["a"]
+
+
+def test_refusal_of_delivery_comes_first() -> None:
+    """What is wrong with where a request comes from is said before anything else is looked at."""
+    core = FakeCore(unreachable)
+    answer = Sink(core).answer(make("PUT", "a//b") | {"health_vault.refusal": InvalidRequest("who are you")})
+    assert (answer.status, answer.body) == (400, b'{"errors":["who are you"]}')
+    assert Sink(core).accepts_head(make("PUT", "a", CONTENT_LENGTH="7"))
+    assert not Sink(core).accepts_head(make("PUT", "a//b", CONTENT_LENGTH="7"))

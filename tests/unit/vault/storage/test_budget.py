@@ -28,6 +28,14 @@ def test_extension_ends_with_its_step(monkeypatch: pytest.MonkeyPatch) -> None:
         assert budget.remaining_seconds() == 0.0
 
 
+def test_bound_can_be_less_than_usual_and_not_more() -> None:
+    """A request may be given less time, and never more."""
+    with budget.limited(0.0):
+        assert budget.remaining_seconds() == 0.0
+    with budget.limited(1000.0):
+        assert budget.remaining_seconds() <= limits.STORAGE_TIMEOUT_SECONDS
+
+
 def test_bound_is_of_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """One request's bound is not another's."""
     monkeypatch.setattr(limits, "STORAGE_TIMEOUT_SECONDS", 0.0)

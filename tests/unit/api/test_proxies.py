@@ -1,0 +1,68 @@
+from ipaddress import ip_network
+
+import pytest
+
+from api.proxies import find_client, plain_address
+from vault.errors import InvalidRequest
+from vault.settings import Proxies
+
+PROXY, OTHER = "10.0.0.1", "192.0.2.1"
+
+
+def trusting(**values: object) -> Proxies:
+    """Return rules that believe the proxies of two networks."""
+    return Proxies(networks=(ip_network("10.0.0.0/8"), ip_network("2001:db8::/32")), **values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("rules", "peer", "header"),
+    [
+        (trusting(), PROXY, None),
+        (trusting(), OTHER, "198.51.100.7"),
+        (trusting(), PROXY, ""),
+        (trusting(), PROXY, "198.51.100.7, "),
+        (trusting(), PROXY, "unknown"),
+        (trusting(), PROXY, "198.51.100.7:80"),
+        (trusting(), PROXY, "198.51.100.999"),
+        (trusting(), PROXY, "198.51.100.07"),
+        (trusting(), PROXY, "_hidden, for=198.51.100.7"),
+        (trusting(hop_skips=1), PROXY, "198.51.100.7"),
+        (trusting(hop_skips=2), PROXY, "198.51.100.7, 10.0.0.2"),
+        (trusting(hop_skips=1), PROXY, "nonsense, 10.0.0.2"),
+        (trusting(reject_not_present=False), OTHER, "198.51.100.7"),
+        (trusting(reject_not_authorized=False), PROXY, "nonsense"),
+    ],
+)
+def test_find_client_refuses(rules: Proxies, peer: str, header: str | None) -> None:
+    """A header that is missing, comes from anybody, or is none, is no word to go by."""
+    with pytest.raises(InvalidRequest):
+        find_client(rules, peer, header)
+
+
+@pytest.mark.parametrize(
+    ("rules", "peer", "header", "client"),
+    [
+        (trusting(), PROXY, "198.51.100.7", "198.51.100.7"),
+        (trusting(), PROXY, "spoofed, 198.51.100.7", "198.51.100.7"),
+        (trusting(), PROXY, "1.1.1.1,198.51.100.7", "198.51.100.7"),
+        (trusting(), "2001:db8::1", " 2001:DB8::7\t", "2001:db8::7"),
+        (trusting(), PROXY, "::ffff:198.51.100.7", "198.51.100.7"),
+        (trusting(hop_skips=1), PROXY, "1.1.1.1, 198.51.100.7, 10.0.0.2", "198.51.100.7"),
+        (trusting(hop_skips=1), PROXY, "198.51.100.7, nonsense", "198.51.100.7"),
+        (trusting(reject_not_present=False), PROXY, None, PROXY),
+        (trusting(reject_not_present=False), OTHER, None, OTHER),
+        (trusting(reject_not_authorized=False), OTHER, "198.51.100.7", OTHER),
+        (trusting(reject_not_authorized=False), OTHER, "nonsense", OTHER),
+    ],
+)
+def test_find_client_returns(rules: Proxies, peer: str, header: str | None, client: str) -> None:
+    """The address that our own proxy saw counts, and the peer's where its word does not."""
+    assert find_client(rules, peer, header) == client
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"), [("::ffff:10.0.0.1", "10.0.0.1"), ("10.0.0.1", "10.0.0.1"), ("::1", "::1"), ("fe80::1%eth0", "fe80::1%eth0")]
+)
+def test_address_is_plain(text: str, plain: str) -> None:
+    """A socket for both families spells IPv4 addresses its own way; rules are written in theirs."""
+    assert plain_address(text) == plain
