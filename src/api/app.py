@@ -9,7 +9,7 @@ from typing import Any
 
 import falcon
 
-from api.vault.sink import Door, Sink, list_headers, status_line
+from api.vault.sink import Door, Gate, Sink, list_headers, status_line
 
 
 class App(falcon.App[falcon.Request, falcon.Response]):
@@ -41,6 +41,6 @@ def _head(path: str) -> str:
     return "/".join(path.split("/", 3)[:3])
 
 
-def create_app(core: Door, *, log_access: bool = False) -> App:
+def create_app(core: Door, gate: Gate | None = None, *, log_access: bool = False) -> App:
     """Return the application over a core."""
-    return App(Sink(core, log_access=log_access))
+    return App(Sink(core, gate, log_access=log_access))

@@ -78,7 +78,7 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no typ
 
     def load(self) -> App:
         """Return the WSGI application."""
-        return create_app(self.service.core, log_access=self.settings.log_level == "debug")
+        return create_app(self.service.core, self.service.gate, log_access=self.settings.log_level == "debug")
 
     def run(self) -> None:
         """Serve until stopped."""

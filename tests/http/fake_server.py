@@ -31,6 +31,9 @@ class FakeCore:
             return Response(data={"text": "~" * int(number)})
         return Response(data={"path": request.path, "pid": os.getpid(), "data": request.data})
 
+    def record(self, request: Request) -> None:
+        self.note(f"record {request.path}")
+
     def refuse(self, request: Request, error: VaultError) -> None:
         self.note(f"refuse {request.path} {type(error).__name__}")
 
@@ -38,6 +41,7 @@ class FakeCore:
 class FakeService:
     def __init__(self, seen: Path) -> None:
         self.core = FakeCore(seen)
+        self.gate = None
 
     def start_worker(self) -> None:
         self.core.note(f"start {os.getpid()}")

@@ -4,7 +4,7 @@ Strict where two readers could differ (paths, tokens, bodies), and as lenient as
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -55,8 +55,11 @@ class Answer:
 # --- request ------------------------------------------------------------------------------------------------------------
 
 
-def decode_request(environ: Mapping[str, Any], request_id: str) -> Request:
-    """Return the request that a WSGI environment holds; raises a VaultError."""
+def decode_request(environ: Mapping[str, Any], request_id: str, admit: Callable[[str], None] | None = None) -> Request:
+    """Return the request that a WSGI environment holds; raises a VaultError.
+
+    `admit` is asked as soon as the path is known: before anything of the body is read.
+    """
     operation = _METHODS.get(environ["REQUEST_METHOD"])
     if operation is None:
         raise UnsupportedOperation("")
@@ -65,6 +68,8 @@ def decode_request(environ: Mapping[str, Any], request_id: str) -> Request:
     if environ.get("HTTP_X_VAULT_NAMESPACE", "") not in _ROOT_NAMESPACES:
         raise NotFound("namespace not found")
     path = parse_path(target.path)
+    if admit is not None:
+        admit(path)
     token = _read_token(environ)
     data: Mapping[str, Any] = EMPTY
     if operation.writes:

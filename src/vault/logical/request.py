@@ -30,3 +30,4 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     remote_address: str = ""
     remote_port: int = 0
+    open_doors: frozenset[str] = frozenset()  # endpoints that the listener opens to strangers
