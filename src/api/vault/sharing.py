@@ -18,6 +18,11 @@ def is_preflight(environ: Mapping[str, Any]) -> bool:
     return bool(environ["REQUEST_METHOD"] == "OPTIONS")
 
 
+def has_body(environ: Mapping[str, Any]) -> bool:
+    """Return whether anything follows the head of a request."""
+    return environ.get("CONTENT_LENGTH", "0") != "0" or "HTTP_TRANSFER_ENCODING" in environ
+
+
 def answer_preflight(environ: Mapping[str, Any], page: tuple[Sharing, str]) -> Answer:
     """Return what a page may send; raises UnsupportedOperation for a method that nothing here has."""
     sharing, _ = page
@@ -28,7 +33,7 @@ def answer_preflight(environ: Mapping[str, Any], page: tuple[Sharing, str]) -> A
         ("Access-Control-Allow-Headers", ",".join(sharing.headers)),
         ("Access-Control-Max-Age", str(_MAX_AGE_SECONDS)),
     )
-    return Answer(204, headers=headers, close=environ.get("CONTENT_LENGTH", "0") != "0" or "HTTP_TRANSFER_ENCODING" in environ)
+    return Answer(204, headers=headers, close=has_body(environ))
 
 
 def add_sharing(answer: Answer, page: tuple[Sharing, str]) -> Answer:

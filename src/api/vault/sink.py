@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import structlog
 
 from api.vault.codec import JSON, Answer, decode_request, describe_refused, echo_namespace, encode_error, encode_response
-from api.vault.sharing import add_sharing, answer_preflight, is_preflight
+from api.vault.sharing import add_sharing, answer_preflight, has_body, is_preflight
 from api.vault.status import find_status
 from vault.clock import Clock, SystemClock
 from vault.cors import Sharing
@@ -114,7 +114,7 @@ class Sink:
         try:
             page = self._gate.check_origin(environ["HTTP_ORIGIN"]) if "HTTP_ORIGIN" in environ else None
         except OriginNotAllowed as error:
-            return self._record(describe_refused(environ, request_id), error)
+            return self._record(describe_refused(environ, request_id), error, close=has_body(environ))
         entry = Entry(self._gate, environ.get("REMOTE_ADDR", ""))
         if page is not None and is_preflight(environ):
             answer = self._answer_preflight(environ, request_id, entry, page)
@@ -144,8 +144,7 @@ class Sink:
                 error = limited
         answer = self._record(describe_refused(environ, request_id), error)
         if isinstance(error, RateLimited) and answer.status == find_status(error):
-            unread = environ.get("CONTENT_LENGTH", "0") != "0" or "HTTP_TRANSFER_ENCODING" in environ
-            answer = replace(answer, headers=tuple(_list_limit(error)), close=unread)
+            answer = replace(answer, headers=tuple(_list_limit(error)), close=has_body(environ))
         return answer
 
     def _answer_admitted(self, environ: Mapping[str, Any], request_id: str, entry: "Entry | None") -> Answer:
@@ -169,8 +168,8 @@ class Sink:
             log_unexpected(error, request_id)
             return Answer(500, INTERNAL_ERROR, JSON)
 
-    def _record(self, request: Request, error: VaultError) -> Answer:
-        """Put a refusal on record. Part of the request may be unread: nothing more is taken from that connection."""
+    def _record(self, request: Request, error: VaultError, *, close: bool = True) -> Answer:
+        """Put a refusal on record. Part of the request may be unread: then nothing more is taken from that connection."""
         try:
             self._core.refuse(request, error)
         except VaultError as failure:
@@ -178,7 +177,7 @@ class Sink:
         except Exception as unexpected:  # noqa: BLE001 - as above
             log_unexpected(unexpected, request.id)
             return Answer(500, INTERNAL_ERROR, JSON, close=True)
-        return encode_error(error, close=True)
+        return encode_error(error, close=close)
 
 
 def log_unexpected(error: BaseException, request_id: str = "") -> None:

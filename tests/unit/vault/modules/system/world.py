@@ -306,7 +306,7 @@ class World:
         assert response is not None
         return response.data
 
-    def write(self, path: str, *, token: str | None = ROOT, worker: Worker | None = None, **fields: Any) -> Any:
+    def write(self, path: str, /, *, token: str | None = ROOT, worker: Worker | None = None, **fields: Any) -> Any:
         """Write, and return the answer."""
         return self.send(Operation.UPDATE, path, fields, token=token, worker=worker)
 
