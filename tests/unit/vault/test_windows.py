@@ -1,3 +1,6 @@
+import os
+import struct
+
 from vault.host import WINDOW_LOCK, HostPage
 from vault.windows import GROUPS, PLACES, Windows
 
@@ -36,11 +39,37 @@ def test_blocked_subject_waits_longer() -> None:
 
 
 def test_crowding_gives_nobody_more() -> None:
-    """Many newcomers in a full table never make a limited client free again: its place is not the one that is taken."""
+    """Newcomers in a full table never make a limited client free again, nor does its count fall on them."""
     windows = make()
-    for _ in range(5):
-        windows.take(b"limited", 5, 1000, 0, 1.0)
-    assert not windows.take(b"limited", 5, 1000, 0, 1.0).allowed
-    for number in range(GROUPS * PLACES * 2):
-        windows.take(b"%d" % number, 5, 1000, 0, 1.0)
-    assert not windows.take(b"limited", 5, 1000, 0, 1.0).allowed
+    for _ in range(50):
+        windows.take(b"limited", 50, 1000, 0, 1.0)
+    assert not windows.take(b"limited", 50, 1000, 0, 1.0).allowed
+    assert all(windows.take(b"%d" % number, 50, 1000, 0, 1.0).allowed for number in range(GROUPS * PLACES * 2))
+    assert not windows.take(b"limited", 50, 1000, 0, 1.0).allowed
+
+
+def test_table_holds_no_more_than_its_places() -> None:
+    """Who comes into a full table counts on from what was there: with a limit of one nobody else gets a turn."""
+    windows = make()
+    allowed = sum(windows.take(b"%d" % number, 1, 1000, 0, 1.0).allowed for number in range(GROUPS * PLACES * 2))
+    assert allowed <= GROUPS * PLACES
+
+
+def test_limit_is_exact_over_processes() -> None:
+    """Of the requests that several processes count at the same time exactly as many are allowed as the limit says."""
+    windows, processes, limit = make(), 4, 6_000
+    pipes = [os.pipe() for _ in range(processes)]
+    pids = []
+    for _, writing in pipes:
+        pid = os.fork()
+        if pid == 0:
+            allowed = sum(windows.take(b"a", limit, 1000, 0, 1.0).allowed for _ in range(limit // 2))
+            os.write(writing, struct.pack("I", allowed))
+            os._exit(0)
+        pids.append(pid)
+    allowed = sum(struct.unpack("I", os.read(reading, 4))[0] for reading, _ in pipes)
+    for pid in pids:
+        os.waitpid(pid, 0)
+    for descriptor in (descriptor for pipe in pipes for descriptor in pipe):
+        os.close(descriptor)
+    assert allowed == limit
