@@ -13,9 +13,11 @@ from vault.expiry import ExpiryWorker
 from vault.gate import Gate
 from vault.host import WINDOW_LOCK, HostPage
 from vault.leases import PREFIX as LEASES
+from vault.log_levels import LogLevels
 from vault.logical.backend import Path
 from vault.modules.auth.tokens import ROWS as TOKENS
 from vault.modules.system.cors import CorsPaths
+from vault.modules.system.loggers import LoggerPaths
 from vault.modules.system.metrics import MetricsPaths
 from vault.modules.system.quotas import QuotaPaths
 from vault.modules.system.state import StatePaths
@@ -55,13 +57,14 @@ class Operations:
         self.observer = Observer(Shared(settings.threads, page), clock)
         self._quotas = Quotas(Windows(lambda group: page.lock(WINDOW_LOCK + group)), clock)
         self._cors = Cors(settings.cors_allowed_origins)
+        self._levels = LogLevels(page)
         self._sampler: Sampler | None = None
         # How many connections of clients this worker holds; whoever serves them says so.
         self.count_connections: Callable[[], int] = lambda: 0
 
     def make_gate(self, store: Store, is_open: Callable[[], bool]) -> Gate:
         """Return what decides about a request before it is read."""
-        return Gate(store, self._quotas, self._cors, is_open)
+        return Gate(store, self._quotas, self._cors, self._levels, is_open)
 
     def paths(self, sources: Sources) -> tuple[Path, ...]:
         """Return the tables."""
@@ -71,6 +74,7 @@ class Operations:
             *MetricsPaths(metrics, self.observer, self._clock, self._refresh, prometheus=enabled).paths(),
             *CorsPaths(self._cors).paths(),
             *QuotaPaths(self._quotas, sources.mounts).paths(),
+            *LoggerPaths(self._levels).paths(),
             *StatePaths(self._settings).paths(),
             *ui_header_paths(),
         )

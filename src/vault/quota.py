@@ -134,10 +134,7 @@ class Quotas:
 
     def admit(self, store: Store | None, path: str, address: str) -> Standing | None:
         """Count a request; return where its client stands if it shall be told. Raises RateLimited."""
-        if store is not None:
-            with suppress(VaultError), budget.limited():
-                self._known = self.table(store.read())
-        table = self._known  # sealed, or no database: what was known last still holds
+        table = self._known if store is None else self._find_table(store)
         rule = table.find_rule(path)
         if rule is None:
             return None
@@ -147,6 +144,16 @@ class Quotas:
         if not turn.allowed:
             raise RateLimited(path, limit=rule.limit, reset_seconds=reset, tells=tells)
         return Standing(limit=rule.limit, remaining=turn.remaining, reset_seconds=reset) if tells else None
+
+    def _find_table(self, store: Store) -> Table:
+        """Return the quotas as they are now; sealed or without a database, those known last still hold."""
+        cached, entry = store.cache.find(TABLE)  # nearly always: the way through a transaction takes three times as long
+        if cached:
+            self._known = _EMPTY if entry is None else entry.decode(Table.decode)
+        else:
+            with suppress(VaultError), budget.limited():
+                self._known = self.table(store.read())
+        return self._known
 
     def _take(self, rule: Rule, address: str) -> Turn:
         subject = f"{rule.revision}\0{_name_client(address)}".encode()

@@ -139,4 +139,18 @@ LOOKS = (
     c("PUT", "sys/config/state/sanitized"),
 )
 
-TABLE = (*CORS, *HEADERS, *QUOTAS, *LOOKS)
+NAMES = "other loggers"
+LOGGERS = (
+    c("GET", "sys/loggers", differs=NAMES),
+    c("GET", "sys/loggers", token=None),
+    c("GET", "sys/loggers/nosuch", ignore=("warnings",)),
+    c("POST", "sys/loggers", {"level": "foo"}),
+    c("POST", "sys/loggers", {}),
+    c("POST", "sys/loggers/nosuch", {"level": "warn"}),
+    c("DELETE", "sys/loggers/nosuch"),
+    c("POST", "sys/loggers", {"level": "warn"}),
+    c("DELETE", "sys/loggers"),
+    c("LIST", "sys/loggers", differs="there is nothing to list for us", allowed=(404,)),
+)
+
+TABLE = (*CORS, *HEADERS, *QUOTAS, *LOOKS, *LOGGERS)

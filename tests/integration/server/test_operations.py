@@ -142,6 +142,18 @@ def test_origins_hold_on_all_workers_at_the_next_request(fleet: Fleet) -> None:
             assert [connection.preflight("secret/a", ours) for connection in connections] == [(405, "")] * FLEET_WORKERS
 
 
+def test_log_levels_hold_on_all_workers_at_the_next_request(fleet: Fleet) -> None:
+    """A level that one worker was told is that of all, until it is taken back."""
+    with fleet.connected(each=1) as workers:
+        connections = [group[0] for group in workers]
+        for level in ("error", "debug", "error"):
+            assert connections[0].call("POST", "sys/loggers/vault.storage", {"level": level}, fleet.root).status == 204
+            told = [connection.call("GET", "sys/loggers/vault.storage", token=fleet.root).data for connection in connections]
+            assert told == [{"vault.storage": level}] * FLEET_WORKERS
+        assert connections[-1].call("DELETE", "sys/loggers", token=fleet.root).status == 204
+        assert {connection.call("GET", "sys/loggers", token=fleet.root).data["vault.storage"] for connection in connections} == {"info"}
+
+
 def test_requests_in_flight_are_those_of_all_workers(fleet: Fleet, mount: str) -> None:
     """A worker shows what the others are answering, and nothing once it is answered."""
     stop = threading.Event()

@@ -18,6 +18,7 @@ from vault.expiry import ExpiryWorker, Fenced, Leadership
 from vault.gate import Gate
 from vault.host import AUDIT_LOCK, WINDOW_LOCK, HostPage
 from vault.leases import LeaseStore
+from vault.log_levels import LogLevels
 from vault.logical.backend import Backend
 from vault.logical.mount import Mount
 from vault.logical.operation import Operation
@@ -150,7 +151,7 @@ class Worker:
         self.observer = Observer(world.shared, world.clock)
         self.observer.start()
         self.quotas, self.cors = Quotas(world.windows, world.clock), Cors(world.origins)
-        self.gate = Gate(self.store, self.quotas, self.cors, self.seal.is_open)
+        self.gate = Gate(self.store, self.quotas, self.cors, LogLevels(world.page), self.seal.is_open)
 
     def _expiry(self, wrapping: Wrapping, clock: FakeClock) -> ExpiryWorker:
         self.leadership = Leadership(self.store, clock)
