@@ -66,6 +66,7 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no typ
         self.settings = settings
         self.service = service
         self.balance = Balance()
+        service.operations.count_connections = self.balance.count_all
         self._embedded = embedded
         self._arbiter_pid = os.getpid()
         super().__init__()

@@ -59,7 +59,7 @@ class Operations:
         self._cors = Cors(settings.cors_allowed_origins)
         self._levels = LogLevels(page)
         self._sampler: Sampler | None = None
-        # How many connections of clients this worker holds; whoever serves them says so.
+        # How many connections of clients all workers hold; whoever serves them says so, before the fork.
         self.count_connections: Callable[[], int] = lambda: 0
 
     def make_gate(self, store: Store, is_open: Callable[[], bool]) -> Gate:
@@ -103,6 +103,7 @@ class Operations:
             mounts=mounts,
             tokens=None if counts is None else counts[0],
             leases=None if counts is None else counts[1],
+            connections=self.count_connections(),
             devices=tuple((device.config.slot, device.config.path) for device in sources.broker.devices),
         )
 
@@ -125,7 +126,6 @@ class Operations:
                 Number.POOL_IN_USE: lambda: physical.pool.in_use,
                 Number.POOL_IDLE: lambda: physical.pool.idle,
                 Number.LEADER: lambda: expiry.leads,
-                Number.CONNECTIONS: self.count_connections,
             },
         )
         self._sampler.start()

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 from api.server import Application
 from vault import log
@@ -42,6 +43,7 @@ class FakeService:
     def __init__(self, seen: Path) -> None:
         self.core = FakeCore(seen)
         self.gate = None
+        self.operations = SimpleNamespace()
 
     def start_worker(self) -> None:
         self.core.note(f"start {os.getpid()}")

@@ -33,7 +33,6 @@ _STATES: tuple[tuple[str, str, int], ...] = (
     ("vault_database_connections_in_use", "Connections to the database that serve a request.", Number.POOL_IN_USE),
     ("vault_database_connections_idle", "Connections to the database that wait for one.", Number.POOL_IDLE),
     ("vault_background_leader", "Whether a worker of this host does the background work.", Number.LEADER),
-    ("vault_http_connections", "Connections of clients.", Number.CONNECTIONS),
 )
 
 
@@ -46,6 +45,7 @@ class Facts:
     tokens: int | None
     leases: int | None
     devices: tuple[tuple[int, str], ...]  # slot and path
+    connections: int = 0
 
 
 class Metrics(Collector):
@@ -79,6 +79,7 @@ class Metrics(Collector):
         yield GaugeMetricFamily("vault_core_unsealed", "Whether this host is unsealed.", value=float(facts.unsealed))
         yield GaugeMetricFamily("vault_core_active", "Whether this host serves requests; every host does.", value=1.0)
         yield GaugeMetricFamily("vault_core_in_flight_requests", "Requests being answered.", value=len(self._observer.list_flights()))
+        yield GaugeMetricFamily("vault_http_connections", "Connections of clients.", value=facts.connections)
         if facts.mounts is not None:
             family = GaugeMetricFamily("vault_core_mount_table_num_entries", "Mounts.", labels=("type", "local"))
             for kind, number in facts.mounts.items():

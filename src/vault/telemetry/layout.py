@@ -41,7 +41,6 @@ class Number(IntEnum):
     POOL_IN_USE = 10
     POOL_IDLE = 11
     LEADER = 12
-    CONNECTIONS = 13
 
 
 FIRST_GAUGE = Number.POOL_IN_USE

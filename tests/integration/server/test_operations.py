@@ -74,6 +74,8 @@ def test_counts_are_exact_over_all_workers(fleet: Fleet, mount: str) -> None:
         metrics = [read_metrics(group[0], fleet.root) for group in workers]
         assert [count_requests(entry, mount) for entry in metrics] == [share] * FLEET_WORKERS
         assert {gauge(entry, "vault.workers") for entry in metrics} == {float(FLEET_WORKERS)}
+        held = sum(len(group) for group in workers)
+        assert [gauge(entry, "vault.http.connections") for entry in metrics] == [held] * FLEET_WORKERS
         send_all(fleet, workers, mount)
         assert count_requests(read_metrics(workers[-1][0], fleet.root), mount) == share + share
 
