@@ -69,7 +69,7 @@ def test_counts_are_exact_over_all_workers(fleet: Fleet, mount: str) -> None:
         assert [count_requests(read_metrics(group[0], fleet.root), mount) for group in workers] == [share] * FLEET_WORKERS
     victim = fleet.worker_pids()[0]
     os.kill(victim, signal.SIGKILL)
-    await_workers(fleet, victim)
+    await_workers(fleet, {victim})
     with fleet.connected(each=2) as workers:
         metrics = [read_metrics(group[0], fleet.root) for group in workers]
         assert [count_requests(entry, mount) for entry in metrics] == [share] * FLEET_WORKERS
@@ -80,15 +80,29 @@ def test_counts_are_exact_over_all_workers(fleet: Fleet, mount: str) -> None:
         assert count_requests(read_metrics(workers[-1][0], fleet.root), mount) == share + share
 
 
-def await_workers(fleet: Fleet, victim: int) -> None:
-    """Wait until a killed worker was replaced."""
+def test_counts_survive_a_reload(fleet: Fleet, mount: str) -> None:
+    """A set of workers that replaces another tells what that one had counted, and nothing of its present."""
+    with fleet.connected(each=1) as workers:
+        before = count_requests(read_metrics(workers[0][0], fleet.root), mount)
+    assert before
+    old = set(fleet.worker_pids())
+    os.kill(fleet.arbiter_pid, signal.SIGHUP)
+    await_workers(fleet, old)
+    with fleet.connected(each=1) as workers:
+        metrics = [read_metrics(group[0], fleet.root) for group in workers]
+    assert [count_requests(entry, mount) for entry in metrics] == [before] * FLEET_WORKERS
+    assert {gauge(entry, "vault.workers") for entry in metrics} == {float(FLEET_WORKERS)}
+
+
+def await_workers(fleet: Fleet, gone: set[int]) -> None:
+    """Wait until others have taken the place of some workers."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         pids = fleet.worker_pids()
-        if victim not in pids and len(pids) == FLEET_WORKERS:
+        if gone.isdisjoint(pids) and len(pids) == FLEET_WORKERS:
             return
         time.sleep(0.05)
-    raise AssertionError("the worker was not replaced")
+    raise AssertionError("the workers were not replaced")
 
 
 def test_strangers_add_no_labels(fleet: Fleet) -> None:
