@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -197,13 +197,13 @@ class Worker:
 class World:
     """A host with workers. Requests go to the first one unless told otherwise."""
 
+    # What the configuration says; a worker that is made later follows.
+    origins: tuple[str, ...] = ()
+    prometheus = True
+
     def __init__(self, audit_dir: Path | None = None, declared: tuple[DeviceConfig, ...] = ()) -> None:
         self.rows = SystemRows()
         self.page = HostPage()
-        self.shared = Shared(8, self.page)
-        self.windows = Windows(lambda group: self.page.lock(WINDOW_LOCK + group))
-        self.origins: tuple[str, ...] = ()
-        self.prometheus = True
         self.physical = self.make_physical()
         self.clock = FakeClock()
         self.audit_dir = str(audit_dir) if audit_dir else ""
@@ -214,6 +214,16 @@ class World:
         made = self.first.store.run(lambda transaction: self.first.seal.initialize(transaction, 1, 1, partial(self.populate, self.first)))
         self.share = made.shares[0]
         self.unseal()
+
+    @cached_property
+    def shared(self) -> Shared:
+        """Return the memory of the host's metrics."""
+        return Shared(8, self.page)
+
+    @cached_property
+    def windows(self) -> Windows:
+        """Return the memory of the host's rate limits."""
+        return Windows(lambda group: self.page.lock(WINDOW_LOCK + group))
 
     def make_physical(self) -> Physical:
         """Return where the rows lie."""
