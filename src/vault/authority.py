@@ -44,7 +44,7 @@ class Authority:
 
     def identify(self, request: Request, endpoint: Endpoint, reader: Transaction) -> Token | None:
         """Return whose request it is, with one use taken; None only where a path is open to all. Raises PermissionDenied."""
-        if endpoint.is_open_to(request):
+        if endpoint.is_public(request):
             return self._find_caller(request, endpoint, reader)
         try:
             token = self.authenticate(request, reader)
@@ -60,7 +60,7 @@ class Authority:
     def authorize(self, request: Request, endpoint: Endpoint, token: Token | None, reader: Transaction, exists: Exists | None) -> Principal:
         """Return the principal of a request that may go on; raises PermissionDenied, the same for every cause."""
         acl = EMPTY_ACL if token is None else self.acl(reader, token)
-        if endpoint.is_open_to(request):
+        if endpoint.is_public(request):
             return Principal(request=request, token=token, acl=acl)
         if exists is not None and not exists(Principal(request=request, token=token, acl=acl)):
             request = replace(request, operation=Operation.CREATE)

@@ -31,15 +31,15 @@ class Endpoint:
     summary: str = ""
     public: bool = False  # needs no token
     sudo: bool = False  # needs the sudo capability as well
+    door: str = ""  # public where the listener has this door open
     sealed: bool = False  # answers while sealed or not initialised
-    door: str = ""  # needs no token where the listener opens this door
     free: bool = False  # takes fields of free choice: no warning about unknown ones
     # What a caller is told whose token nobody knows; None: permission denied.
     stranger: Callable[[Request], VaultError] | None = None
 
-    def is_open_to(self, request: Request) -> bool:
-        """Return whether a request needs no token here."""
-        return self.public or self.door in request.open_doors
+    def is_public(self, request: Request) -> bool:
+        """Return whether this request needs no token."""
+        return self.public or (self.door != "" and self.door in request.open_doors)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
