@@ -10,7 +10,7 @@ from typing import Any
 import falcon
 
 from api.exchange import SENT
-from api.vault.sink import Door, Sink, list_headers, status_line
+from api.vault.sink import Door, Gate, Sink, list_headers, status_line
 
 
 class App(falcon.App[falcon.Request, falcon.Response]):
@@ -48,6 +48,6 @@ def _head(path: str) -> str:
     return "/".join(path.split("/", 3)[:3])
 
 
-def create_app(core: Door, *, log_access: bool = False) -> App:
+def create_app(core: Door, gate: Gate | None = None, *, log_access: bool = False) -> App:
     """Return the application over a core."""
-    return App(Sink(core, log_access=log_access))
+    return App(Sink(core, gate, log_access=log_access))

@@ -27,6 +27,10 @@ class Balance:
         """Forget a worker that has ended."""
         self._counts[worker % _SLOTS] = _ABSENT
 
+    def count_all(self) -> int:
+        """Return how many connections all workers hold."""
+        return sum(count - 1 for count in self._counts if count != _ABSENT)
+
     def is_above(self, worker: int) -> bool:
         """Return whether another worker holds fewer connections."""
         own = self._counts[worker % _SLOTS]

@@ -100,6 +100,7 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no typ
         self.entrances = entrances
         self.reloader = Reloader(read, entrances, service)
         self.balance = Balance()
+        service.operations.count_connections = self.balance.count_all
         self._embedded = embedded
         self._arbiter_pid = os.getpid()
         super().__init__()
@@ -112,7 +113,7 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no typ
 
     def load(self) -> App:
         """Return the WSGI application."""
-        return create_app(self.service.core, log_access=self.settings.log_level == "debug")
+        return create_app(self.service.core, self.service.gate, log_access=self.settings.log_level == "debug")
 
     def run(self) -> None:
         """Serve until stopped."""

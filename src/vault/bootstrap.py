@@ -17,6 +17,7 @@ from vault.core import Core
 from vault.crypto.random import random_bytes
 from vault.errors import VaultError
 from vault.expiry import ExpiryWorker, Fenced, Leadership
+from vault.gate import Gate
 from vault.handover import Successor
 from vault.host import AUDIT_LOCK, HostPage
 from vault.leases import LeaseStore
@@ -49,6 +50,7 @@ from vault.modules.system.ui import UiPaths
 from vault.modules.system.version import record_release, version_paths
 from vault.modules.system.wrapping import WrappingPaths
 from vault.mounts import Mounts, Registry, default_mounts
+from vault.operations import Operations, Sources
 from vault.rekey import REKEY_WORDS, ROTATE_WORDS, Rekey
 from vault.revocation import Revoker, Runner
 from vault.root_generation import RootGeneration
@@ -102,21 +104,15 @@ class Service:
         self._seal.on_close.append(self._policies.forget_compiled)
         host = Host(page.audit_area, lambda slot: page.lock(AUDIT_LOCK + slot), self._now_text)
         declared = declared_devices(settings, host)
-        broker = Broker(self._now_text)
+        self.operations = Operations(settings, page, self._clock)
+        broker = Broker(self._now_text, self.operations.observer)
+        self._sources = Sources(self._seal.is_open, self._store, self._mounts, broker, self._physical)
         devices = AuditTable(broker, host, self._store, settings.audit_dir, declared)
         tune = TunePaths(self._mounts, self._store, self._clock, kv_upgrade)
         remount = RemountPaths(self._mounts, revoker, self._store)
         self._expiry = self._make_expiry(leases, wrapping)
         system = self._make_system(settings, leases=leases, wrapping=wrapping, revoker=revoker, devices=devices, tune=tune, remount=remount)
-        self._mounts.registry = Registry(
-            {
-                ("secret", "system"): {"": system},
-                ("secret", "identity"): {"": Backend(kind="identity", paths=(), help="The identity store.")},
-                ("secret", "cubbyhole"): {"": cubbyhole()},
-                ("secret", "kv"): KV_VERSIONS,
-                ("auth", "token"): {"": token_backend.build(self._tokens, self._policies, self._mounts, revoker)},
-            }
-        )
+        self._mounts.registry = self._make_registry(system, revoker)
         self.core = Core(
             seal=self._seal,
             audit=broker,
@@ -131,6 +127,18 @@ class Service:
             system_mount=SYSTEM_MOUNT,
             help=path_help.ENDPOINT,
             storage_seconds_max=settings.request_seconds_max,
+            observer=self.operations.observer,
+        )
+
+    def _make_registry(self, system: Backend, revoker: Revoker) -> Registry:
+        return Registry(
+            {
+                ("secret", "system"): {"": system},
+                ("secret", "identity"): {"": Backend(kind="identity", paths=(), help="The identity store.")},
+                ("secret", "cubbyhole"): {"": cubbyhole()},
+                ("secret", "kv"): KV_VERSIONS,
+                ("auth", "token"): {"": token_backend.build(self._tokens, self._policies, self._mounts, revoker)},
+            }
         )
 
     def _make_expiry(self, leases: LeaseStore, wrapping: Wrapping) -> ExpiryWorker:
@@ -196,6 +204,7 @@ class Service:
                 *host_paths(),
                 *version_paths(),
                 *AuditPaths(devices, settings.audit_dir).paths(),
+                *self.operations.paths(self._sources),
             ),
             help="The system backend controls the server.",
             system=True,
@@ -231,18 +240,25 @@ class Service:
         finally:
             self._physical.close()
 
+    @property
+    def gate(self) -> Gate:
+        """Return what decides about a request before it is read."""
+        return self.operations.make_gate(self._store, self._seal.is_open)
+
     def start_worker(self) -> None:
         """Open connections and start background work. Call after the fork."""
         self._physical.open()
         self._listener.start()
         self._listener.await_announced()
         self._expiry.start()
+        self.operations.start(self._sources, self._expiry)
 
     def stop_worker(self) -> None:
         """End background work and close connections."""
         self._expiry.stop()
         with suppress(VaultError):  # what is not noted counts as the uses of a killed worker do
             self._rotation.note_uses()
+        self.operations.stop()
         self._listener.stop()
         self._physical.close()
 

@@ -7,7 +7,7 @@ whose answer cannot be audited changes nothing.
 import math
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -31,6 +31,7 @@ from vault.seal import Seal
 from vault.storage import budget
 from vault.storage.transaction import Store, Transaction
 from vault.storage.view import View
+from vault.telemetry.observer import Observer
 from vault.wrapping import Wrapping
 
 
@@ -70,18 +71,22 @@ class Core:
     system_mount: Mount
     help: Endpoint
     storage_seconds_max: float = math.inf  # of one request, where that is less than usual
+    observer: Observer = field(default_factory=Observer)
 
     def handle(self, request: Request) -> Response | None:
         """Answer a request; raises a VaultError for every refusal. Both are on the audit trail before this returns."""
         reader = self.store.read()
-        with self.audit.open(request) as trail:
+        with self.observer.watch(request) as watch, self.audit.open(request) as trail:
             # One time for all that is asked of the storage; what follows the commit may take longer.
             with budget.limited(self.storage_seconds_max):
                 self.store.cache.catch_up()
                 self._follow_devices(reader)
                 call = self._route(request, reader)
+                watch.mount = call.mount.path
                 token = self.authority.identify(request, call.endpoint, reader)
                 try:
+                    if token is not None:
+                        watch.recognise(token)
                     principal = self._authorize(call, token, reader, trail)
                     trail.admit(principal, call.mount)
                     response, effects = self._perform(call, principal, trail)
@@ -104,10 +109,17 @@ class Core:
         with suppress(VaultError):
             self.revoker.revoke_tree(token.key)
 
+    def record(self, request: Request) -> None:
+        """Put a request on record that needs no handler; raises AuditFailed."""
+        with self.observer.watch(request), self.audit.open(request) as trail:
+            self._follow_devices(self.store.read())
+            trail.admit(Principal(request=request, token=None, acl=EMPTY_ACL), self.system_mount)
+            trail.close(None)
+
     def refuse(self, request: Request, error: VaultError) -> None:
         """Put a request on record that could not even be decoded; raises AuditFailed in place of `error`."""
         try:
-            with self.audit.open(request):
+            with self.observer.watch(request), self.audit.open(request):
                 self._follow_devices(self.store.read())
                 raise error
         except AuditFailed:

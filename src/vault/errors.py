@@ -44,6 +44,22 @@ class DeniedByPolicy(PermissionDenied):
     message = "1 error occurred:\n\t* permission denied\n\n"
 
 
+class OriginNotAllowed(PermissionDenied):
+    """A web page of a foreign origin asks."""
+
+    message = "origin not allowed"
+
+
+class RateLimited(VaultError):
+    """A quota has no request left for this client."""
+
+    def __init__(self, path: str, *, limit: int, reset_seconds: int, tells: bool = False) -> None:
+        super().__init__(f'request path "{path}": rate limit quota exceeded')
+        self.limit = limit
+        self.reset_seconds = reset_seconds
+        self.tells = tells  # whether the answer says what the limit is
+
+
 class NotFound(VaultError):
     """Nothing stored under that name. Vault answers an empty error list."""
 

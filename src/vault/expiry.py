@@ -45,7 +45,13 @@ class Leadership:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._holder = random.random_base62(20)
+        self._chosen = ""
+
+    @property
+    def _holder(self) -> str:
+        """Return the name of this candidate, chosen at its first use: one chosen before the fork would be that of all workers."""
+        self._chosen = self._chosen or random.random_base62(20)
+        return self._chosen
 
     def acquire(self) -> bool:
         """Take or keep leadership; False if somebody else has it."""
@@ -123,6 +129,8 @@ class ExpiryWorker:
         self._duties = duties
         self._leadership = leadership
         self._stop = threading.Event()
+        self.rounds = self.failures = 0  # as leader
+        self.leads = False
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -145,13 +153,18 @@ class ExpiryWorker:
         except Sealed:
             pass  # and so there is nothing to be done
         except VaultError as error:
+            self.failures += 1
             _log.info("background work put off", cause=type(error).__name__)
         except Exception as error:  # noqa: BLE001 - the thread must outlive any one failure
+            self.failures += 1
             _log.error("background work failed", cause=type(error).__name__)
 
     def _lead(self) -> None:
-        if self._is_open() and self._leadership.acquire():
+        self.leads = False  # until it is known
+        self.leads = self._is_open() and self._leadership.acquire()
+        if self.leads:
             self.work()
+            self.rounds += 1
 
     def work(self) -> None:
         """Do what is due now."""

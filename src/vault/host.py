@@ -32,7 +32,10 @@ GENERATION_LOCK = 1
 AUDIT_LOCK = 2  # and the slots after it
 QUEUE_LOCK = AUDIT_LOCK + AUDIT_SLOTS  # and the queues after it
 QUEUES = 64
-_LOCKS = QUEUE_LOCK + QUEUES
+TELEMETRY_LOCK = QUEUE_LOCK + QUEUES
+WINDOW_LOCK = TELEMETRY_LOCK + 1  # and the windows of rate limits after it
+WINDOWS = 64
+_LOCKS = WINDOW_LOCK + WINDOWS
 
 _SPINS = 10_000  # far longer than any change takes
 _TURN_SECONDS = 0.0005  # between two looks whether it is a process's turn; a commit takes longer

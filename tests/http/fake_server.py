@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import falcon
@@ -45,6 +46,9 @@ class FakeCore:
             return Response(data={"address": request.remote_address, "doors": sorted(request.open_doors)})
         return Response(data={"path": request.path, "pid": os.getpid(), "data": request.data})
 
+    def record(self, request: Request) -> None:
+        self.note(f"record {request.path}")
+
     def refuse(self, request: Request, error: VaultError) -> None:
         self.note(f"refuse {request.path} {type(error).__name__} {request.remote_address}")
 
@@ -52,6 +56,8 @@ class FakeCore:
 class FakeService:
     def __init__(self, seen: Path) -> None:
         self.core = FakeCore(seen)
+        self.gate = None
+        self.operations = SimpleNamespace()
 
     def start_worker(self) -> None:
         self.core.note(f"start {os.getpid()}")

@@ -71,9 +71,14 @@ def decode_head(environ: Mapping[str, Any]) -> tuple[Operation, Target, str, Sec
     return operation, target, parse_path(target.path), _read_token(environ)
 
 
-def decode_request(environ: Mapping[str, Any], request_id: str) -> Request:
-    """Return the request that a WSGI environment holds; raises a VaultError."""
+def decode_request(environ: Mapping[str, Any], request_id: str, admit: Callable[[str], None] | None = None) -> Request:
+    """Return the request that a WSGI environment holds; raises a VaultError.
+
+    `admit` is asked as soon as the path is known: before anything of the body is read.
+    """
     operation, target, path, token = decode_head(environ)
+    if admit is not None:
+        admit(path)
     data: Mapping[str, Any] = EMPTY
     if operation.writes:
         data = _read_write(environ, operation, path)

@@ -17,6 +17,7 @@ from vault.errors import AuditFailed, VaultError
 from vault.logical.mount import Mount
 from vault.logical.request import Request
 from vault.logical.response import Response
+from vault.telemetry.observer import Observer
 
 _log = structlog.get_logger(__name__)
 
@@ -26,8 +27,9 @@ Members = Callable[[Hasher], bytes]
 class Broker:
     """The devices of this worker: a snapshot that is swapped as a whole."""
 
-    def __init__(self, now: Callable[[], str]) -> None:
+    def __init__(self, now: Callable[[], str], observer: Observer | None = None) -> None:
         self._now = now
+        self._observer = observer or Observer()
         self.devices: tuple[Device, ...] = ()
 
     def open(self, request: Request) -> "Trail":
@@ -47,10 +49,13 @@ class Broker:
             try:
                 device.chain.append(b"".join((head, members(device.hasher), tail)))
                 accepted = True
+                self._observer.count_record(device.config.slot, accepted=True)
             except Exception as failure:  # noqa: BLE001 - whatever keeps a record from its device is a device that did not accept it
                 cause = failure.__cause__ or failure
                 text = str(cause) if isinstance(cause, OSError) else type(cause).__name__
+                self._observer.count_record(device.config.slot, accepted=False)
                 _log.error("audit device refused a record", device=device.config.path, cause=text)
+        self._observer.count_trail(kind, accepted=accepted)
         if not accepted:
             raise AuditFailed
 

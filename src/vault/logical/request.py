@@ -30,4 +30,5 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     remote_address: str = ""
     remote_port: int = 0
-    open_doors: frozenset[str] = frozenset()  # what its listener opens to strangers: metrics, in-flight-req, rekey, generate-root
+    # Groups of endpoints that the listener lets anybody use, by name.
+    open_doors: frozenset[str] = frozenset()

@@ -61,6 +61,7 @@ class Cache:
         self._bytes = 0
         # Apart from the others: anybody may ask for any number of names that do not exist, and must not drive out what does.
         self._absent: dict[Any, tuple[int, int, Any]] = {}
+        self.hits = self.misses = 0  # about: threads count without a lock
         # Until when this worker is sure to hear of other hosts' writes. It is pushed on by the listener; past it, the cache is
         # bypassed.
         self.fresh_until = 0.0
@@ -70,12 +71,13 @@ class Cache:
     def find(self, key: Any) -> tuple[bool, Any]:
         """Return whether the key is cached and valid, and what was cached (None: known to be absent)."""
         item = self._items.get(key) or self._absent.get(key)
-        if item is None or self._monotonic() > self.fresh_until:
-            return False, None
-        slot, generation, value = item
-        if self._generations.read(slot) != generation:
-            return False, None
-        return True, value
+        if item is not None and self._monotonic() <= self.fresh_until:
+            slot, generation, value = item
+            if self._generations.read(slot) == generation:
+                self.hits += 1
+                return True, value
+        self.misses += 1
+        return False, None
 
     def catch_up(self) -> None:
         """Hear of everything that was acknowledged before now, on whichever host; call before a request reads."""

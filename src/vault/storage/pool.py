@@ -36,6 +36,8 @@ class Pool:
         self._hangs = False
         self._asking = threading.Lock()  # whether the server that hangs is back
         self._thread = _Thread()
+        self.in_use = self.waits = self.refusals = 0
+        self._counting = threading.Lock()
 
     def close(self) -> None:
         """Close all connections, those in use as soon as they come back."""
@@ -44,12 +46,31 @@ class Pool:
 
     def take(self) -> BoundedConnection:
         """Return a connection that is alive as far as can be known without asking; raises StorageUnavailable in time."""
+        try:
+            connection = self._take()
+        except StorageUnavailable:
+            with self._counting:
+                self.refusals += 1
+            raise
+        with self._counting:
+            self.in_use += 1
+        return connection
+
+    @property
+    def idle(self) -> int:
+        """Return how many connections wait for work."""
+        return len(self._idle)
+
+    def _take(self) -> BoundedConnection:
         if self._closed or _monotonic() < self._thread.spared_until:
             raise StorageUnavailable
         if self._hangs and not self._ask_again():
             raise StorageUnavailable
-        if not self._places.acquire(timeout=budget.remaining_seconds()):
-            raise StorageUnavailable
+        if not self._places.acquire(blocking=False):
+            with self._counting:
+                self.waits += 1
+            if not self._places.acquire(timeout=budget.remaining_seconds()):
+                raise StorageUnavailable
         try:
             return self._find_idle() or self._connect()
         except BaseException:
@@ -91,6 +112,8 @@ class Pool:
 
     def give_back(self, connection: BoundedConnection) -> None:
         """Take back a connection without an open transaction; a broken one is dropped."""
+        with self._counting:
+            self.in_use -= 1
         if connection.timed_out:
             self._note_silence()
         if self._closed:

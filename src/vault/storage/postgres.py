@@ -58,6 +58,11 @@ class Postgres:
         """Close all connections."""
         self._pool.close()
 
+    @property
+    def pool(self) -> Pool:
+        """Return the connections of this process, to look at."""
+        return self._pool
+
     # -- connections --------------------------------------------------------------------------------------------------
 
     def give_back(self, connection: BoundedConnection) -> None:
@@ -120,6 +125,11 @@ class Postgres:
     def list_expired(self, before: float, limit: int) -> tuple[str, ...]:
         """Return paths whose expiry lies before a time, oldest first."""
         return tuple(row[0] for row in self._fetch(statement.LIST_EXPIRED, (before, limit)))
+
+    def count_subtree(self, prefix: str) -> int:
+        """Return how many rows lie below a prefix. Reads all of their index entries: not for every request."""
+        ((total,),) = self._fetch(statement.COUNT_SUBTREE, (prefix, range_end(prefix)))
+        return int(total)
 
     # -- writing ------------------------------------------------------------------------------------------------------
 

@@ -128,6 +128,18 @@ LIST_EXPIRED = Statement(
 )
 
 
+class Total(NamedTuple):
+    """How many rows."""
+
+    total: int
+
+
+COUNT_SUBTREE = Statement(
+    sql="SELECT count(*) AS total FROM vault.entry WHERE parent >= $1::text AND parent < $2::text",
+    parameters=("text", "text"),
+    row=Total,
+)
+
 # -- hosts, see coherence ------------------------------------------------------------------------------------------------------
 
 LISTEN = "LISTEN vault_change"
@@ -295,7 +307,7 @@ NULLABLE = Statement(
 )
 
 ALL: tuple[Statement[Any], ...] = (
-    *(GET, APPLY, TRANSACTION_STATUS, LIST_CHILDREN, LIST_SUBTREE, LIST_EXPIRED),
+    *(GET, APPLY, TRANSACTION_STATUS, LIST_CHILDREN, LIST_SUBTREE, COUNT_SUBTREE, LIST_EXPIRED),
     *(REGISTER, BOUNDARY, OUTLIVES, HEARTBEAT, FORGET_HOSTS, FORGET_HOST),
     ROOM,
     *(MIGRATION_LOCK, MIGRATIONS, ADD_MIGRATION, TYPE_NAME, NULLABLE),

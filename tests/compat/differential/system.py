@@ -153,7 +153,6 @@ TABLE = (
     c("GET", "sys/internal/ui/nosuch"),
     c("GET", "sys/internal/specs/openapi", token=None, ignore=("paths", "components", "info", "tags")),
     c("GET", "sys/internal/specs/nosuch"),
-    c("GET", "sys/in-flight-req", differs=LATER, allowed=(404,)),
     c("GET", "sys/key-status", differs=LATER, allowed=(404,)),
     c("GET", "sys/ha-status", differs=LATER, allowed=(404,)),
     # audit, as far as both servers allow it over the API

@@ -63,6 +63,13 @@ class Connection:
         text = response.read()
         return Answer(status=response.status, body=json.loads(text) if text else None)
 
+    def preflight(self, path: str, origin: str) -> tuple[int, str]:
+        """Ask as a browser does on behalf of a page; return the status and the origin that is allowed."""
+        self._http.request("OPTIONS", f"/v1/{path}", headers={"Origin": origin, "Access-Control-Request-Method": "GET"})
+        response = self._http.getresponse()
+        response.read()
+        return response.status, response.headers.get("Access-Control-Allow-Origin", "")
+
     def close(self) -> None:
         """Close the connection."""
         self._http.close()

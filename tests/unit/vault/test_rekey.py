@@ -46,7 +46,7 @@ def test_strangers_do_nothing_on_a_closed_door(host: Holders, name: str, operati
     weak = host.issue("default")
     for token in (None, "unknown", weak):
         with pytest.raises(PermissionDenied):
-            host.send(operation, f"{name}/{path}", fields, token=token, doors=frozenset({"generate-root"}))
+            host.send(operation, f"{name}/{path}", fields, token=token, open_doors=frozenset({"generate-root"}))
     assert host.rows.rows[REKEY] == before
 
 
@@ -55,16 +55,16 @@ def test_an_open_door_leads_to_no_backup(host: Holders, operation: Operation, pa
     """And opens nothing under the other name."""
     for name in (BARE, ROTATE):
         with pytest.raises(PermissionDenied):
-            host.send(operation, f"{name}/{path}", {}, token=None, doors=DOORS)
+            host.send(operation, f"{name}/{path}", {}, token=None, open_doors=DOORS)
     with pytest.raises(PermissionDenied):
-        host.send(Operation.DELETE, f"{ROTATE}/init", {}, token=None, doors=DOORS)
+        host.send(Operation.DELETE, f"{ROTATE}/init", {}, token=None, open_doors=DOORS)
 
 
 def test_an_open_door_serves_all(host: Holders) -> None:
     """The older way: whoever has the shares needs no token."""
 
     def ask(operation: Operation, path: str, **fields: Any) -> Any:
-        answer = host.send(operation, f"{BARE}/{path}", fields, token=None, doors=DOORS)
+        answer = host.send(operation, f"{BARE}/{path}", fields, token=None, open_doors=DOORS)
         return None if answer is None else answer.data
 
     nonce = ask(Operation.UPDATE, "init", secret_shares=1, secret_threshold=1)["nonce"]

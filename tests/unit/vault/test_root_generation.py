@@ -56,16 +56,16 @@ def test_strangers_do_nothing_on_a_closed_door(host: Holders, name: str, operati
     before = host.rows.rows[GENERATION]
     for token in (None, "unknown", host.issue("default")):
         with pytest.raises(PermissionDenied):
-            host.send(operation, f"{name}/{path}", fields, token=token, doors=frozenset({"rekey"}))
+            host.send(operation, f"{name}/{path}", fields, token=token, open_doors=frozenset({"rekey"}))
     assert host.rows.rows[GENERATION] == before
 
 
 def test_an_open_door_serves_all(host: Holders) -> None:
     """The twin has no door."""
     for operation, path, fields in REQUESTS[:3]:
-        host.send(operation, f"{BARE}/{path}", fields, token=None, doors=DOORS)
+        host.send(operation, f"{BARE}/{path}", fields, token=None, open_doors=DOORS)
         with pytest.raises(PermissionDenied):
-            host.send(operation, f"{TWIN}/{path}", fields, token=None, doors=DOORS)
+            host.send(operation, f"{TWIN}/{path}", fields, token=None, open_doors=DOORS)
 
 
 @pytest.mark.parametrize("name", [BARE, TWIN])

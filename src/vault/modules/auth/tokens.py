@@ -28,7 +28,7 @@ BATCH_PREFIX = "hvb."
 ID_CHARACTERS = 28  # 166 bits
 ACCESSOR_CHARACTERS = 24
 
-_ID = "sys/token/id/"
+ROWS = "sys/token/id/"
 _ACCESSOR = "sys/token/accessor/"
 _PARENT = "sys/token/parent/"
 _BATCH_AAD = "sys/token/batch"
@@ -99,7 +99,7 @@ class TokenStore:
 
     def find_row(self, transaction: Transaction, key: str) -> Token | None:
         """Return the stored token with this key, live or not."""
-        entry = transaction.get(_ID + key)
+        entry = transaction.get(ROWS + key)
         return None if entry is None else entry.decode(decode_token)
 
     def find_accessor(self, transaction: Transaction, accessor: str) -> Token | None:
@@ -155,14 +155,14 @@ class TokenStore:
         if token.parent:
             if self.find_key(transaction, token.parent) is None:
                 raise PermissionDenied
-            transaction.guard(_ID + token.parent)
+            transaction.guard(ROWS + token.parent)
             transaction.put(f"{_PARENT}{token.parent}/{token.key}", b"")
         transaction.put(_ACCESSOR + token.accessor, token.key.encode())
         self._save(transaction, token)
         return Issued(Secret(token_id), token)
 
     def _save(self, transaction: Transaction, token: Token) -> None:
-        transaction.put(_ID + token.key, msgspec.json.encode(token))
+        transaction.put(ROWS + token.key, msgspec.json.encode(token))
         self._leases.put_token(transaction, token)
 
     def update(self, transaction: Transaction, token: Token) -> None:
@@ -186,7 +186,7 @@ class TokenStore:
         row = self.find_row(transaction, token.key)
         if row is None or row.revoked:
             raise PermissionDenied
-        transaction.guard(_ID + token.key)
+        transaction.guard(ROWS + token.key)
 
     # -- revoking -----------------------------------------------------------------------------------------------------
 
@@ -208,7 +208,7 @@ class TokenStore:
         """Cut a child from its parent."""
         child = self.find_row(transaction, key)
         if child is not None:
-            transaction.put(_ID + key, msgspec.json.encode(replace(child, parent="")))
+            transaction.put(ROWS + key, msgspec.json.encode(replace(child, parent="")))
         transaction.delete(f"{_PARENT}{parent}/{key}")
 
     def remove(self, transaction: Transaction, token: Token, cubbyhole_prefix: str) -> None:
@@ -222,7 +222,7 @@ class TokenStore:
         if token.parent:
             transaction.delete(f"{_PARENT}{token.parent}/{token.key}")
         transaction.delete(_ACCESSOR + token.accessor)
-        transaction.delete(_ID + token.key)
+        transaction.delete(ROWS + token.key)
         self._leases.delete_token(transaction, token)
 
     def remove_stray_accessors(self, transaction: Transaction, accessors: tuple[str, ...]) -> int:

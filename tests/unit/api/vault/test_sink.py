@@ -17,10 +17,14 @@ class FakeCore:
     def __init__(self, handler: Callable[[Request], Response | None], failure: Exception | None = None) -> None:
         self.handler = handler
         self.failure = failure
+        self.recorded: list[Request] = []
         self.refused: list[tuple[Request, VaultError]] = []
 
     def handle(self, request: Request) -> Response | None:
         return self.handler(request)
+
+    def record(self, request: Request) -> None:
+        self.recorded.append(request)
 
     def refuse(self, request: Request, error: VaultError) -> None:
         self.refused.append((request, error))

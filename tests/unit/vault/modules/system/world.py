@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,13 @@ from vault.audit.trail import Broker
 from vault.authority import Authority
 from vault.clock import format_rfc3339_nano
 from vault.core import Core
+from vault.cors import Cors
 from vault.expiry import ExpiryWorker, Fenced, Leadership
+from vault.gate import Gate
 from vault.handover import Successor
-from vault.host import AUDIT_LOCK, HostPage
+from vault.host import AUDIT_LOCK, WINDOW_LOCK, HostPage
 from vault.leases import LeaseStore
+from vault.log_levels import LogLevels
 from vault.logical.backend import Backend
 from vault.logical.mount import Mount
 from vault.logical.operation import Operation
@@ -32,11 +35,14 @@ from vault.modules.policy.store import PolicyStore
 from vault.modules.system.audit import AuditPaths
 from vault.modules.system.audit_table import AuditTable
 from vault.modules.system.capabilities import CapabilityPaths
+from vault.modules.system.cors import CorsPaths
 from vault.modules.system.generate_root import GenerateRootPaths, decode_paths
 from vault.modules.system.host import host_paths
 from vault.modules.system.leases import LeasePaths
+from vault.modules.system.metrics import MetricsPaths
 from vault.modules.system.mounts import MountPaths
 from vault.modules.system.policies import PolicyPaths
+from vault.modules.system.quotas import QuotaPaths
 from vault.modules.system.raw import raw_paths
 from vault.modules.system.rekey import RekeyPaths, recovery_paths
 from vault.modules.system.remount import RemountPaths
@@ -46,9 +52,11 @@ from vault.modules.system.spec import SpecPaths
 from vault.modules.system.tools import tool_paths
 from vault.modules.system.tune import TunePaths
 from vault.modules.system.ui import UiPaths
+from vault.modules.system.ui_headers import ui_header_paths
 from vault.modules.system.version import record_release, version_paths
 from vault.modules.system.wrapping import WrappingPaths
 from vault.mounts import Mounts, Registry, default_mounts
+from vault.quota import Quotas
 from vault.rekey import REKEY_WORDS, ROTATE_WORDS, Rekey
 from vault.revocation import Revoker
 from vault.root_generation import RootGeneration
@@ -60,6 +68,9 @@ from vault.storage.barrier import Barrier
 from vault.storage.cache import Cache
 from vault.storage.physical import Change, Physical, Prepared
 from vault.storage.transaction import Store, Transaction
+from vault.telemetry.collector import Facts, Metrics
+from vault.telemetry.observer import Observer, Shared
+from vault.windows import Windows
 from vault.wrapping import Wrapping
 
 START_NS = 1_700_000_000 * 10**9
@@ -112,7 +123,8 @@ class Worker:
         self.revoker = Revoker(
             self.store, tokens=self.tokens, leases=self.leases, mounts=self.mounts, clock=clock, cubbyhole_prefix=wrapping.cubbyhole_prefix
         )
-        self.broker = Broker(world.now_text)
+        self._make_gate(world)
+        self.broker = Broker(world.now_text, self.observer)
         host = Host(page.audit_area, lambda slot: page.lock(AUDIT_LOCK + slot), world.now_text)
         declared = tuple(make_device(config, bytes(32), host) for config in world.declared)
         self.audit = AuditTable(self.broker, host, self.store, world.audit_dir, declared)
@@ -142,7 +154,14 @@ class Worker:
             system=system,
             system_mount=Mount(path="sys/", kind="system", uuid="system", accessor="system_sealed"),
             help=path_help.ENDPOINT,
+            observer=self.observer,
         )
+
+    def _make_gate(self, world: "World") -> None:
+        self.observer = Observer(world.shared, world.clock)
+        self.observer.start()
+        self.quotas, self.cors = Quotas(world.windows, world.clock), Cors(world.origins)
+        self.gate = Gate(self.store, self.quotas, self.cors, LogLevels(world.page), self.seal.is_open)
 
     def _expiry(self, wrapping: Wrapping, clock: FakeClock) -> ExpiryWorker:
         self.leadership = Leadership(self.store, clock)
@@ -186,8 +205,18 @@ class Worker:
             *tool_paths(),
             *host_paths(),
             *version_paths(),
+            *ui_header_paths(),
+            *CorsPaths(self.cors).paths(),
+            *QuotaPaths(self.quotas, self.mounts).paths(),
+            *MetricsPaths(
+                Metrics(self.observer, self._facts), self.observer, world.clock, lambda: None, prometheus=world.prometheus
+            ).paths(),
         )
         return Backend(kind="system", paths=rows, help="The system backend controls the server.", system=True)
+
+    def _facts(self) -> Facts:
+        devices = tuple((device.config.slot, device.config.path) for device in self.broker.devices)
+        return Facts(unsealed=self.seal.is_open(), mounts=None, tokens=None, leases=None, devices=devices)
 
 
 class World:
@@ -195,6 +224,9 @@ class World:
 
     static: StaticSeal | None = None
     raw = False
+    # What the configuration says; a worker that is made later follows.
+    origins: tuple[str, ...] = ()
+    prometheus = True
 
     def __init__(self, audit_dir: Path | None = None, declared: tuple[DeviceConfig, ...] = ()) -> None:
         self.rows = SystemRows()
@@ -209,6 +241,16 @@ class World:
         made = self.first.store.run(lambda transaction: self.first.seal.initialize(transaction, 1, 1, partial(self.populate, self.first)))
         self.share = made.shares[0]
         self.unseal()
+
+    @cached_property
+    def shared(self) -> Shared:
+        """Return the memory of the host's metrics."""
+        return Shared(8, self.page)
+
+    @cached_property
+    def windows(self) -> Windows:
+        """Return the memory of the host's rate limits."""
+        return Windows(lambda group: self.page.lock(WINDOW_LOCK + group))
 
     def make_physical(self) -> Physical:
         """Return where the rows lie."""
@@ -274,7 +316,7 @@ class World:
         worker: Worker | None = None,
         wrap: int | None = None,
         address: str = "",
-        doors: frozenset[str] = frozenset(),
+        open_doors: frozenset[str] = frozenset(),
     ) -> Response | None:
         """Send a request, with the fields that a request of its kind has."""
         self._requests += 1
@@ -287,7 +329,7 @@ class World:
             token=None if token is None else Secret(token),
             wrap_ttl_seconds=wrap,
             remote_address=address,
-            open_doors=doors,
+            open_doors=open_doors,
         )
         return target.core.handle(request)
 
@@ -310,7 +352,7 @@ class World:
         assert response is not None
         return response.data
 
-    def write(self, path: str, *, token: str | None = ROOT, worker: Worker | None = None, **fields: Any) -> Any:
+    def write(self, path: str, /, *, token: str | None = ROOT, worker: Worker | None = None, **fields: Any) -> Any:
         """Write, and return the answer."""
         return self.send(Operation.UPDATE, path, fields, token=token, worker=worker)
 
