@@ -46,10 +46,11 @@ from vault.seal import Seal
 from vault.secret import Secret
 from vault.settings import Settings
 from vault.storage import migration
+from vault.storage.audit_rows import AuditRows, PartitionChore, make_partitions, owns_records
 from vault.storage.barrier import Barrier
 from vault.storage.cache import Cache
 from vault.storage.coherence import Listener
-from vault.storage.embedded import Embedded
+from vault.storage.embedded import APPLICATION_USER, Embedded
 from vault.storage.postgres import Postgres
 from vault.storage.transaction import Store, Transaction
 from vault.wrapping import Wrapping
@@ -88,10 +89,10 @@ class Service:
         wrapping = Wrapping(self._tokens, self._mounts, self._clock)
         revoker = self._make_revoker(self._store, leases, wrapping)
         self._seal.on_close.append(self._policies.forget_compiled)
-        host = Host(page.audit_area, lambda slot: page.lock(AUDIT_LOCK + slot), self._now_text)
+        host = Host(page.audit_area, lambda slot: page.place_lock(AUDIT_LOCK + slot), self._now_text, lambda: AuditRows(self._dsn))
         declared = declared_devices(settings, host)
         broker = Broker(self._now_text)
-        devices = AuditTable(broker, host, self._store, settings.audit_dir, declared)
+        devices = AuditTable(broker, host, self._store, settings.audit_dir, declared, addresses=settings.audit_addresses)
         tune = TunePaths(self._mounts, self._store, self._clock, kv_upgrade)
         remount = RemountPaths(self._mounts, revoker, self._store)
         self._expiry = self._make_expiry(leases, wrapping)
@@ -135,6 +136,7 @@ class Service:
             chores=(
                 RemountPaths(self._mounts, revoker, fenced).finish_all,
                 TunePaths(self._mounts, fenced, self._clock, kv_upgrade).finish_all,
+                PartitionChore(lambda: make_partitions(self._dsn), self._clock).run,
             ),
         )
 
@@ -185,8 +187,11 @@ class Service:
 
     def prepare(self) -> DevServer | None:
         """Bring the schema up to date and, for a development server, initialise and unseal it. Call before the fork."""
-        for name in migration.migrate(self._dsn):
+        for name in migrate(self._settings):
             _log.info("migration applied", name=name)
+        make_partitions(self._dsn)
+        if any(device.kind == "postgres" for device in self._settings.audit) and owns_records(self._dsn):
+            _log.warning("the database role owns the audit table: whoever has its password can alter records (docs/audit.md)")
         if not self._settings.dev:
             return None
         self._physical.open()
@@ -253,7 +258,14 @@ def build(settings: Settings, page: HostPage) -> Service:
 def find_dsn(settings: Settings) -> str:
     """Return how to reach the database; an embedded one is known by its folder."""
     storage = settings.storage
-    return storage.connection_url.reveal() or Embedded(Path(storage.path)).dsn
+    return storage.connection_url.reveal() or Embedded(Path(storage.path)).application_dsn
+
+
+def migrate(settings: Settings) -> tuple[str, ...]:
+    """Bring the schema up to date; return what was applied. A PostgreSQL of our own has a role for it."""
+    if settings.storage.connection_url:
+        return migration.migrate(settings.storage.connection_url.reveal())
+    return migration.migrate(Embedded(Path(settings.storage.path)).dsn, application_role=APPLICATION_USER)
 
 
 def declared_devices(settings: Settings, host: Host) -> tuple[Device, ...]:

@@ -11,12 +11,12 @@ import re
 import struct
 from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from threading import Lock
 from typing import NamedTuple, Protocol
 
 import orjson
 
+from vault.clock import SystemClock
 from vault.errors import AuditFailed
 
 GENESIS = "0" * 64
@@ -35,7 +35,15 @@ _MISREAD = re.compile("[\x80-\x9f\u2028-\u202e\u2066-\u2069]")
 
 _HEAD = struct.Struct("<Q32s16sQQQ")  # number, hash, log id, size, device, inode
 _STATE = _HEAD.size
-_BEGINNING = b'{"time":"'  # of every record
+_PAUSE = struct.Struct("<d")  # until when nobody tries, on the clock that all processes of a machine share; 0: no pause
+_PAUSE_AT = 88
+BEGINNING = b'{"time":"'  # of every record; what stands before it in a line is the prefix
+
+# A record is refused within 5 s whatever hangs: it waits for those before it, then for other processes, then for the sink itself.
+QUEUE_SECONDS_MAX = 1.5
+LOCK_SECONDS_MAX = 1.0
+_LOCK_SECONDS_SHORT = 0.1  # for a lock that was not free before; a writer holds it for much less
+_TRIAL_SECONDS = 4.0  # longer than any trial of a device that hung
 
 
 class Position(NamedTuple):
@@ -56,8 +64,24 @@ class Head(NamedTuple):
     state: int = WHOLE
 
 
+class HalfWritten(TimeoutError):
+    """The sink took a part of a record and then hung."""
+
+
+class BoundedLock(Protocol):
+    """A lock that can be waited for within a time."""
+
+    def take(self, seconds: float) -> bool:
+        """Take the lock within a time; return whether that worked."""
+
+    def release(self) -> None:
+        """Let the next one in."""
+
+
 class Sink(Protocol):
     """What a chain writes to."""
+
+    pause_seconds: float  # how long nobody tries again after it hung; 0 where a trial costs no wait
 
     def open(self, known: Head | None) -> Position:
         """Make the sink ready for a write and return where it stands; raises OSError."""
@@ -73,47 +97,81 @@ class Sink(Protocol):
 
 
 class _Ticket:
-    __slots__ = ("body", "done", "failure")
+    __slots__ = ("body", "done", "failure", "left")
 
     def __init__(self, body: bytes) -> None:
         self.body = body
         self.done = False
+        self.left = False  # its thread did not wait any longer
         self.failure: OSError | None = None
 
 
 class Chain:
     """Appends records to one sink."""
 
-    def __init__(self, sink: Sink, area: memoryview, lock: Callable[[], AbstractContextManager[None]], now: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        area: memoryview,
+        lock: Callable[[], BoundedLock],
+        now: Callable[[], str],
+        *,
+        prefix: str = "",
+        monotonic: Callable[[], float] = SystemClock.monotonic,
+    ) -> None:
         self._sink = sink
         self._area = area
         self._lock = lock
         self._now = now
+        self._prefix = prefix.encode()
+        self._monotonic = monotonic
         self._queue: deque[_Ticket] = deque()
         self._writing = Lock()
+        self._lock_seconds = LOCK_SECONDS_MAX
 
     def append(self, body: bytes) -> None:
         """Append a JSON object without its closing brace; raises AuditFailed if it was not written whole.
 
         The thread that gets to write takes along what the others have queued.
         """
-        if not body.startswith(_BEGINNING) or b"\n" in body:
+        if not body.startswith(BEGINNING) or b"\n" in body:
             raise AuditFailed
+        if self._is_paused():
+            raise AuditFailed from TimeoutError("the device hangs")
         ticket = _Ticket(body if body.isascii() else _escape(body))
         self._queue.append(ticket)
-        with self._writing:
-            if not ticket.done:
-                self._write_queued()
+        if self._writing.acquire(timeout=QUEUE_SECONDS_MAX):
+            try:
+                if not ticket.done:
+                    self._write_queued()
+            finally:
+                self._writing.release()
+        elif not ticket.done:
+            ticket.left = True  # it may be written all the same: what is on record may have been refused
+            raise AuditFailed from TimeoutError("the device hangs with the records before")
         if ticket.failure is not None:
             raise AuditFailed from ticket.failure
+
+    def _is_paused(self) -> bool:
+        """Return whether to refuse without trying, as somebody else finds out whether a device that hung is back."""
+        (until,) = _PAUSE.unpack_from(self._area, _PAUSE_AT)
+        if not until:
+            return False
+        now = self._monotonic()
+        if now < until:
+            return True
+        self._pause(now + _TRIAL_SECONDS)  # this thread tries, the others do not wait for it
+        return False
+
+    def _pause(self, until: float) -> None:
+        _PAUSE.pack_into(self._area, _PAUSE_AT, until)
 
     def _write_queued(self) -> None:
         batch = [self._queue.popleft() for _ in range(len(self._queue))]
         # Until it is written it has failed, so that an exception of any kind leaves no ticket of another thread behind as good.
         failure: OSError | None = OSError("the writer was interrupted")
         try:
-            with self._lock():
-                self._write([ticket.body for ticket in batch])
+            self._write_locked([ticket.body for ticket in batch if not ticket.left])
             failure = None
         except OSError as error:
             failure = error
@@ -124,6 +182,26 @@ class Chain:
                 ticket.failure = failure
                 ticket.done = True
 
+    def _write_locked(self, bodies: list[bytes]) -> None:
+        lock = self._lock()
+        if not lock.take(self._lock_seconds):
+            self._lock_seconds = _LOCK_SECONDS_SHORT
+            raise TimeoutError("another process holds the audit log and does not go on")
+        try:
+            self._lock_seconds = LOCK_SECONDS_MAX
+            self._write(bodies)
+            if _PAUSE.unpack_from(self._area, _PAUSE_AT)[0]:
+                self._pause(0.0)
+        except TimeoutError:
+            if self._sink.pause_seconds:
+                self._pause(self._monotonic() + self._sink.pause_seconds)
+            raise
+        except OSError:
+            self._pause(0.0)  # it fails at once, and need not be spared
+            raise
+        finally:
+            lock.release()
+
     def _write(self, bodies: list[bytes]) -> None:
         head = self._read_head()
         position = self._sink.open(head)
@@ -133,12 +211,13 @@ class Chain:
         lines = []
         for body in bodies:
             number += 1
-            line = b'%b,"log":"%b","seq":%d,"prev":"%b"' % (body, head.log.encode(), number, last.encode())
-            last = hashlib.sha256(line).hexdigest()
-            lines.append(b'%b%b%b"}\n' % (line, HASH_FIELD, last.encode()))
+            line, last = make_line(self._prefix + body, head.log, number, last)
+            lines.append(line)
         self._area[_STATE] = TORN
         try:
             position = self._sink.write(b"".join(lines), head.position)
+        except HalfWritten:
+            raise
         except TimeoutError:
             self._area[_STATE] = STUCK
             raise
@@ -172,6 +251,13 @@ class Chain:
         _HEAD.pack_into(self._area, 0, head.number, bytes.fromhex(head.hash), bytes.fromhex(head.log), *head.position)
 
 
+def make_line(body: bytes, log: str, number: int, previous: str) -> tuple[bytes, str]:
+    """Return the line of a record, and its hash. The hash is over all of the line before it, a prefix included."""
+    line = b'%b,"log":"%b","seq":%d,"prev":"%b"' % (body, log.encode(), number, previous.encode())
+    digest = hashlib.sha256(line).hexdigest()
+    return b'%b%b%b"}\n' % (line, HASH_FIELD, digest.encode()), digest
+
+
 def _escape(body: bytes) -> bytes:
     return _MISREAD.sub(lambda found: f"\\u{ord(found[0]):04x}", body.decode()).encode()
 
@@ -181,7 +267,7 @@ def parse_line(line: bytes) -> tuple[bytes, dict[str, object]]:
     hashed, separator, rest = line.rpartition(HASH_FIELD)
     if not separator or not rest.endswith(b'"}') or len(rest) != 66:
         raise ValueError("no hash at the end")
-    record = orjson.loads(line)
+    record = orjson.loads(line[max(line.find(BEGINNING), 0) :])
     if not isinstance(record, dict) or type(record.get("seq")) is not int or record.get("hash") != rest[:64].decode("ascii", "replace"):
         raise ValueError("no record")
     return hashed, record

@@ -34,8 +34,8 @@ class Broker:
         """Return the trail of a request, to be used in a with statement."""
         return Trail(self, request)
 
-    def record(self, kind: str, members: Members, error: str = "") -> None:
-        """Give a record to all devices; raises AuditFailed if there are devices and none accepts it.
+    def record(self, kind: str, members: Members, error: str = "", path: str = "") -> None:
+        """Give a record to all devices that take its path; raises AuditFailed if there are devices and none accepts it.
 
         `members` returns the members of the record but for time, type and error, as JSON text without braces.
         """
@@ -44,6 +44,8 @@ class Broker:
         tail = b',"error":' + encode(error) if error else b""
         accepted = not devices
         for device in devices:
+            if not device.takes(path):
+                continue
             try:
                 device.chain.append(b"".join((head, members(device.hasher), tail)))
                 accepted = True
@@ -90,7 +92,7 @@ class Trail:
     def amend(self, error: BaseException) -> None:
         """Record that what the response record says did not come about, or not for certain; raises AuditFailed."""
         self._amended = True
-        self._broker.record("outcome", self._encode_subject, _public_text(error))
+        self._broker.record("outcome", self._encode_subject, _public_text(error), self._request.path)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         del kind, trace
@@ -115,7 +117,7 @@ class Trail:
         return found
 
     def _record_request(self, error: str) -> None:
-        self._broker.record("request", self._encode_subject, error)
+        self._broker.record("request", self._encode_subject, error, self._request.path)
         self._admitted = True
 
     def _record_response(self, response: Response | None, error: str) -> None:
@@ -124,7 +126,7 @@ class Trail:
         def members(hasher: Hasher) -> bytes:
             return b"%b,%b" % (self._encode_subject(hasher), encode_response(response, operation, self._mount, hasher))
 
-        self._broker.record("response", members, error)
+        self._broker.record("response", members, error, self._request.path)
         self.closed = True
 
 

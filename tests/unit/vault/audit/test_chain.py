@@ -1,5 +1,4 @@
 import threading
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,8 @@ from vault.errors import AuditFailed
 
 class FailingSink:
     """Fails as it is told, and remembers what it was given."""
+
+    pause_seconds = 0.0
 
     def __init__(self, failure: BaseException | None = None) -> None:
         self.failure = failure
@@ -59,13 +60,13 @@ def test_append_of_others_fails_with_the_writer_that_took_them() -> None:
     page, sink = Page(), FailingSink()
     entered, go_on = threading.Event(), threading.Event()
 
-    class Dying(AbstractContextManager[None]):
-        def __enter__(self) -> None:
+    class Dying:
+        def take(self, seconds: float) -> bool:
             entered.set()
             go_on.wait(10)
             raise SystemExit
 
-        def __exit__(self, *_: object) -> None:
+        def release(self) -> None:
             return
 
     chain = Chain(sink, page.areas[0], Dying, now)

@@ -103,9 +103,9 @@ class Worker:
             self.store, tokens=self.tokens, leases=self.leases, mounts=self.mounts, clock=clock, cubbyhole_prefix=wrapping.cubbyhole_prefix
         )
         self.broker = Broker(world.now_text)
-        host = Host(page.audit_area, lambda slot: page.lock(AUDIT_LOCK + slot), world.now_text)
+        host = Host(page.audit_area, lambda slot: page.place_lock(AUDIT_LOCK + slot), world.now_text)
         declared = tuple(make_device(config, bytes(32), host) for config in world.declared)
-        self.audit = AuditTable(self.broker, host, self.store, world.audit_dir, declared)
+        self.audit = AuditTable(self.broker, host, self.store, world.audit_dir, declared, addresses=world.audit_addresses)
         self.remounts = RemountPaths(self.mounts, self.revoker, self.store)
         self.tunes = TunePaths(self.mounts, self.store, clock, upgrade)
         self.expiry = self._expiry(wrapping, clock)
@@ -168,12 +168,13 @@ class Worker:
 class World:
     """A host with workers. Requests go to the first one unless told otherwise."""
 
-    def __init__(self, audit_dir: Path | None = None, declared: tuple[DeviceConfig, ...] = ()) -> None:
+    def __init__(self, audit_dir: Path | None = None, declared: tuple[DeviceConfig, ...] = (), addresses: tuple[str, ...] = ()) -> None:
         self.rows = SystemRows()
         self.page = HostPage()
         self.physical = self.make_physical()
         self.clock = FakeClock()
         self.audit_dir = str(audit_dir) if audit_dir else ""
+        self.audit_addresses = addresses
         self.declared = declared
         self.first = Worker(self)
         self._requests = 0
