@@ -26,6 +26,7 @@ from vault.modules.engines.kv import upgrade as kv_upgrade
 from vault.modules.engines.kv.backend import VERSIONS as KV_VERSIONS
 from vault.modules.policy.store import PolicyStore
 from vault.modules.system.audit import AuditPaths
+from vault.modules.system.audit_headers import AuditHeaderPaths
 from vault.modules.system.audit_table import AuditTable
 from vault.modules.system.capabilities import CapabilityPaths
 from vault.modules.system.host import host_paths
@@ -178,6 +179,7 @@ class Service:
                 *host_paths(),
                 *version_paths(),
                 *AuditPaths(devices, settings.audit_dir).paths(),
+                *AuditHeaderPaths(devices).paths(),
             ),
             help="The system backend controls the server.",
             system=True,

@@ -3,7 +3,7 @@
 A record counts when at least one device has accepted it. If devices exist and none does, the request is refused.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -11,7 +11,7 @@ import structlog
 
 from vault.audit.device import Device
 from vault.audit.hasher import Hasher
-from vault.audit.record import encode, encode_response, encode_subject
+from vault.audit.record import NO_HEADERS, encode, encode_response, encode_subject
 from vault.authority import Principal
 from vault.errors import AuditFailed, VaultError
 from vault.logical.mount import Mount
@@ -29,6 +29,7 @@ class Broker:
     def __init__(self, now: Callable[[], str]) -> None:
         self._now = now
         self.devices: tuple[Device, ...] = ()
+        self.headers: Mapping[str, bool] = NO_HEADERS  # of a request that are put on record, and whether hashed
 
     def open(self, request: Request) -> "Trail":
         """Return the trail of a request, to be used in a with statement."""
@@ -112,7 +113,7 @@ class Trail:
         """Return who asked for what; encoded once, though both records of the request carry it."""
         found = self._subjects.get(hasher)
         if found is None:
-            found = encode_subject(self._request, self._principal, self._mount, hasher, allowed=self._allowed)
+            found = encode_subject(self._request, self._principal, self._mount, hasher, allowed=self._allowed, headers=self._broker.headers)
             self._subjects[hasher] = found
         return found
 

@@ -27,6 +27,6 @@ class Request:
     token: Secret | None = None
     realm: Realm = ROOT_REALM
     wrap_ttl_seconds: int | None = None
-    headers: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    headers: Mapping[str, str] = field(default_factory=lambda: EMPTY, repr=False)  # by names in lower case; tokens are among them
     remote_address: str = ""
     remote_port: int = 0

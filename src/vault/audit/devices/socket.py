@@ -110,6 +110,9 @@ class SocketSink(Stream):
         self._pending = False  # a connection is on its way
         self._lookup: _Lookup | None = None
 
+    def __del__(self) -> None:  # a device that was disabled leaves no connection
+        self._close()
+
     def write(self, data: bytes, position: Position) -> Position:
         """Send every line; raises OSError, TimeoutError where nothing was sent."""
         self._patience.begin()

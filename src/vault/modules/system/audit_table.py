@@ -14,6 +14,7 @@ import msgspec
 
 from vault.audit.chain import LOCK_SECONDS_MAX
 from vault.audit.device import Device, DeviceConfig, Host, address_of, file_path, make_device, require_complete
+from vault.audit.record import NO_HEADERS
 from vault.audit.trail import Broker
 from vault.crypto import random
 from vault.errors import InvalidRequest
@@ -42,6 +43,7 @@ class StoredTable:
     devices: tuple[StoredDevice, ...] = ()
     declared_salts: Mapping[str, bytes] = field(default_factory=dict)
     next_slot: int = 0
+    headers: Mapping[str, bool] = field(default_factory=dict)  # of requests that are put on record, and whether hashed
 
 
 def _decode_table(value: bytes) -> StoredTable:
@@ -101,6 +103,7 @@ class AuditTable:
         with self._swapping:
             declared = tuple(device.with_salt(table.declared_salts[device.config.path]) for device in self._declared)
             self._swap((*declared, *(self._make(stored.config, stored.salt) for stored in table.devices)))
+            self._broker.headers = table.headers
             self._entry, self._plain, self._is_open = entry, None, True
 
     def _add_salts(self, transaction: Transaction) -> None:
@@ -120,6 +123,7 @@ class AuditTable:
             allowed = [config for config in configs if self._is_allowed(config)]
             self._swap((*self._declared, *(self._make(config, self._start_salt) for config in allowed)))
             self._entry, self._plain, self._is_open = None, plain, False
+            self._broker.headers = NO_HEADERS  # they stand in the row
 
     def _is_allowed(self, config: DeviceConfig) -> bool:
         try:
@@ -219,6 +223,10 @@ class AuditTable:
         require_complete((*self._declared_configs, *(stored.config for stored in devices)))
         self._save(transaction, replace(table, devices=devices))
         return self._find(path)
+
+    def save_headers(self, transaction: Transaction, headers: Mapping[str, bool]) -> None:
+        """Put these request headers on record from the next request on."""
+        self._save(transaction, replace(self.read(transaction), headers=headers))
 
     def _find(self, path: str) -> Device | None:
         return next((device for device in self._broker.devices if device.config.path == path), None)

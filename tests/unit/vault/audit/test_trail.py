@@ -331,6 +331,7 @@ def test_records_are_one_line_whatever_a_client_sends(tmp_path: Path, text: str)
     request = make_request(path=f"secret/{text}", headers={"user-agent": text, text: "x"}, data={text: text, "n": Number("1.50")}, id=text)
     token = replace(TOKEN, display_name=text, meta={"m": text}, policies=(text,), accessor=text)
     broker = page.broker(page.device(tmp_path / "hashed", 0), page.device(tmp_path / "raw", 1, log_raw="true", hmac_accessor="false"))
+    broker.headers = {"user-agent": False, text: False}
     with pytest.raises(PermissionDenied):
         _handle(
             broker,

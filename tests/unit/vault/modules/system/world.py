@@ -29,6 +29,7 @@ from vault.modules.engines.kv import upgrade
 from vault.modules.engines.kv.backend import VERSIONS
 from vault.modules.policy.store import PolicyStore
 from vault.modules.system.audit import AuditPaths
+from vault.modules.system.audit_headers import AuditHeaderPaths
 from vault.modules.system.audit_table import AuditTable
 from vault.modules.system.capabilities import CapabilityPaths
 from vault.modules.system.host import host_paths
@@ -158,6 +159,7 @@ class Worker:
             *UiPaths(self.mounts).paths(),
             *SpecPaths(self.mounts).paths(),
             *AuditPaths(self.audit, world.audit_dir).paths(),
+            *AuditHeaderPaths(self.audit).paths(),
             *tool_paths(),
             *host_paths(),
             *version_paths(),
@@ -239,6 +241,7 @@ class World:
         worker: Worker | None = None,
         wrap: int | None = None,
         address: str = "",
+        headers: Mapping[str, str] | None = None,
     ) -> Response | None:
         """Send a request, with the fields that a request of its kind has."""
         self._requests += 1
@@ -251,6 +254,7 @@ class World:
             token=None if token is None else Secret(token),
             wrap_ttl_seconds=wrap,
             remote_address=address,
+            headers=headers or {},
         )
         return target.core.handle(request)
 
