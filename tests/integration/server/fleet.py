@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,6 +79,7 @@ class Fleet:
     keys: tuple[str, ...] = ()
     root: str = ""
     environment: dict[str, str] = field(default_factory=dict)
+    audit: str = ""  # stanzas in place of the one device
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
@@ -99,7 +100,7 @@ class Fleet:
         config.write_text(
             f'listener "tcp" {{\n  address = "127.0.0.1:{self.port}"\n  tls_disable = true\n}}\n'
             f'storage "embedded" {{\n  path = "{self.folder / "data"}"\n}}\n'
-            f'audit "file" "file" {{\n  options = {{ file_path = "{self.audit_file}" }}\n}}\n'
+            + (self.audit or f'audit "file" "file" {{\n  options = {{ file_path = "{self.audit_file}" }}\n}}\n')
         )
         return config
 
@@ -233,8 +234,8 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_fleet(workers: int) -> Iterator[Fleet]:
-    """Run an initialised, unsealed server; stopped on failure too.
+def running_fleet(workers: int, audit: Callable[[Path], str] | None = None) -> Iterator[Fleet]:
+    """Run an initialised, unsealed server; stopped on failure too. `audit` returns the audit stanzas of a server in a folder.
 
     Its folder is not one of pytest's: every session that starts closes the folder above them to all but its own user, the user
     of a running database included.
@@ -242,7 +243,7 @@ def running_fleet(workers: int) -> Iterator[Fleet]:
     with tempfile.TemporaryDirectory(prefix="health-vault-fleet-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         (folder / "audit").mkdir()
-        fleet = Fleet(folder=folder, port=free_port(), workers=workers)
+        fleet = Fleet(folder=folder, port=free_port(), workers=workers, audit=audit(folder) if audit else "")
         try:
             fleet.start()
             fleet.initialize()

@@ -1,12 +1,15 @@
 """A device that sends records to another program or machine: each record a line of a stream, or a datagram.
 
-Surprise: that a record was accepted means that the kernel has taken it, not that anybody has read it. Over TCP the other side is asked
-whether it is still there before each record, over UDP nobody can tell.
+Surprise: that a record was accepted means that the kernel has taken it, not that anybody has read it. A stream is looked at before
+each record: whether its other end is still there, and whether what was sent before arrives. Of datagrams nobody can tell.
 """
 
+import fcntl
 import os
 import select
 import socket
+import struct
+import termios
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +27,7 @@ _KINDS: Mapping[str, tuple[int, int]] = {
     "unixgram": (socket.AF_UNIX, socket.SOCK_DGRAM),
 }
 SOCKET_TYPES = frozenset(_KINDS)
+_GIVE_UP_MILLISECONDS = 30_000  # of nothing arriving, until a new connection is tried
 _LOOKUP_SECONDS_MIN = 0.01  # an address that needs no resolver is there by then
 _GONE = select.POLLIN | select.POLLRDHUP
 _UNROUTABLE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - refused as a destination
@@ -98,17 +102,23 @@ class SocketSink(Stream):
         destination: Destination,
         seconds: float = WAIT_SECONDS,
         frame: Callable[[bytes], bytes] | None = None,
+        *,
+        is_line: bool = True,
         monotonic: Callable[[], float] = SystemClock.monotonic,
     ) -> None:
-        """`frame` returns a record as it is sent, of a line without its end."""
+        """`frame` returns a record as it is sent, of a line without its end; `is_line` whether the end of a line ends it."""
         super().__init__(seconds, monotonic)
         self._destination = destination
         self._seconds = seconds
         self._frame = frame or (lambda line: line + b"\n")
+        self._is_line = is_line
+        self._is_half = False  # a part of a record was sent: the next one begins a new line
         self._socket: socket.socket | None = None
         self._owner = 0  # the process that made it: one inherited over a fork is not ours
         self._pending = False  # a connection is on its way
         self._lookup: _Lookup | None = None
+        self._waiting = 0  # bytes that had not arrived yet when the last record was sent
+        self._moved_at = 0.0  # when there were none, or less than before
 
     def __del__(self) -> None:  # a device that was disabled leaves no connection
         self._close()
@@ -119,11 +129,17 @@ class SocketSink(Stream):
         begun = False
         try:
             self._connect()
+            self._require_progress()
             for line in data.split(b"\n")[:-1]:
-                begun = self._send(self._frame(line), begun=begun)
+                self._send(self._frame(line))
+                begun = True
+        except HalfWritten:
+            self._is_half = True
+            if not self._is_line:
+                self._close()
+            raise
         except TimeoutError as error:
             if begun:
-                self._close()
                 raise HalfWritten(str(error)) from error
             raise
         except OSError:
@@ -131,7 +147,9 @@ class SocketSink(Stream):
             raise
         return position
 
-    def _send(self, message: bytes, *, begun: bool) -> bool:
+    def _send(self, message: bytes) -> None:
+        if self._is_half:
+            message = b"\n" + message
         sent = 0
         while sent < len(message):
             try:
@@ -141,9 +159,7 @@ class SocketSink(Stream):
                     if sent:
                         raise HalfWritten("the receiver got stuck within a record") from None
                     raise TimeoutError("the receiver takes no record") from None
-            else:
-                begun = True
-        return begun
+        self._is_half = False
 
     def _connect(self) -> None:
         """Have a connection; one that is on its way is waited for, and stays on its way when the time is over."""
@@ -161,14 +177,27 @@ class SocketSink(Stream):
                 raise OSError(error, os.strerror(error))
             self._pending = False
 
+    def _require_progress(self) -> None:
+        """Refuse while nothing of what was sent before arrives: that there is room for more says nothing of its reader."""
+        if self._destination.is_datagram:
+            return
+        waiting = struct.unpack("i", fcntl.ioctl(self._require_socket(), termios.TIOCOUTQ, bytes(4)))[0]
+        now = self._patience.now
+        if not waiting or waiting < self._waiting:
+            self._moved_at = now
+        self._waiting = waiting
+        if waiting and now - self._moved_at > self._seconds:
+            raise TimeoutError("what was sent to the receiver does not arrive")
+
     def _begin(self) -> None:
         family, address = self._find_address()
+        self._waiting, self._moved_at = 0, self._patience.now
         _, kind = _KINDS[self._destination.socket_type]
         self._socket = made = socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         if family != socket.AF_UNIX and kind == socket.SOCK_STREAM:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._seconds * 1000))
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _GIVE_UP_MILLISECONDS)
         try:
             made.connect(address)
         except BlockingIOError as error:
@@ -210,4 +239,4 @@ class SocketSink(Stream):
     def _close(self) -> None:
         if self._socket is not None and self._owner == os.getpid():
             self._socket.close()
-        self._socket, self._pending = None, False
+        self._socket, self._pending, self._is_half = None, False, False

@@ -30,6 +30,11 @@ class Patience:
         """Let the next record wait for nothing."""
         self.left_seconds = 0.0
 
+    @property
+    def now(self) -> float:
+        """Return the time that it counts by."""
+        return self._monotonic()
+
     def begin(self) -> None:
         """Begin to count."""
         self._deadline = self._monotonic() + self.left_seconds

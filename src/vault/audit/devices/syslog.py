@@ -25,7 +25,7 @@ def make_syslog(facility: str, tag: str, destination: Destination, seconds: floa
         raise ValueError("tag must be at most 32 printable characters without spaces, colons and brackets")
     priority = SysLogHandler.facility_names[facility.lower()] << 3 | SysLogHandler.LOG_INFO
     frame = _frame_local(priority, tag) if destination.is_local else _frame_remote(priority, tag)
-    return SocketSink(destination, seconds, frame if destination.is_datagram else _count_octets(frame))
+    return SocketSink(destination, seconds, frame if destination.is_datagram else _count_octets(frame), is_line=False)
 
 
 def _frame_local(priority: int, tag: str) -> Callable[[bytes], bytes]:
