@@ -90,7 +90,9 @@ class Service:
         wrapping = Wrapping(self._tokens, self._mounts, self._clock)
         revoker = self._make_revoker(self._store, leases, wrapping)
         self._seal.on_close.append(self._policies.forget_compiled)
-        host = Host(page.audit_area, lambda slot: page.place_lock(AUDIT_LOCK + slot), self._now_text, lambda: AuditRows(self._dsn))
+        host = Host(
+            page.audit_area, lambda slot: page.place_lock(AUDIT_LOCK + slot), self._now_text, lambda sync: AuditRows(self._dsn, sync=sync)
+        )
         declared = declared_devices(settings, host)
         broker = Broker(self._now_text)
         devices = AuditTable(broker, host, self._store, settings.audit_dir, declared, addresses=settings.audit_addresses)

@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import struct
+import time
 from collections import deque
 from collections.abc import Callable
 from threading import Lock
@@ -37,12 +38,14 @@ _HEAD = struct.Struct("<Q32s16sQQQ")  # number, hash, log id, size, device, inod
 _STATE = _HEAD.size
 _PAUSE = struct.Struct("<d")  # until when nobody tries, on the clock that all processes of a machine share; 0: no pause
 _PAUSE_AT = 88
+_WAITING_AT = 96  # whether some process waits for the lock
 BEGINNING = b'{"time":"'  # of every record; what stands before it in a line is the prefix
 
 # A record is refused within 5 s whatever hangs: it waits for those before it, then for other processes, then for the sink itself.
 QUEUE_SECONDS_MAX = 1.5
 LOCK_SECONDS_MAX = 1.0
 _LOCK_SECONDS_SHORT = 0.1  # for a lock that was not free before; a writer holds it for much less
+_TURN_SECONDS = 0.0002  # between two looks whether the lock is free; a slow writer holds it for some milliseconds
 _TRIAL_SECONDS = 4.0  # longer than any trial of a device that hung
 
 
@@ -144,6 +147,9 @@ class Chain:
             try:
                 if not ticket.done:
                     self._write_queued()
+            except BaseException:
+                ticket.left = True
+                raise
             finally:
                 self._writing.release()
         elif not ticket.done:
@@ -167,31 +173,49 @@ class Chain:
         _PAUSE.pack_into(self._area, _PAUSE_AT, until)
 
     def _write_queued(self) -> None:
+        lock = self._lock()
+        taken = self._take(lock)
         batch = [self._queue.popleft() for _ in range(len(self._queue))]
         # Until it is written it has failed, so that an exception of any kind leaves no ticket of another thread behind as good.
         failure: OSError | None = OSError("the writer was interrupted")
         try:
-            self._write_locked([ticket.body for ticket in batch if not ticket.left])
+            if not taken:
+                raise TimeoutError("another process holds the audit log and does not go on")
+            self._write_tried([ticket.body for ticket in batch if not ticket.left])
             failure = None
         except OSError as error:
             failure = error
         except (ValueError, KeyError, TypeError, OverflowError) as error:  # what is there is no chain: nothing may be added to it
             failure = OSError(f"audit log is damaged: {error}")
         finally:
+            if taken:
+                lock.release()
             for ticket in batch:
                 ticket.failure = failure
                 ticket.done = True
 
-    def _write_locked(self, bodies: list[bytes]) -> None:
-        lock = self._lock()
-        if not lock.take(self._lock_seconds):
-            self._lock_seconds = _LOCK_SECONDS_SHORT
-            raise TimeoutError("another process holds the audit log and does not go on")
-        try:
+    def _take(self, lock: BoundedLock) -> bool:
+        """Take the lock of the log within a time. Who had it last does not take it again before one that waits for it."""
+        if self._area[_WAITING_AT]:
+            time.sleep(_TURN_SECONDS)
+        if lock.take(0.0):
             self._lock_seconds = LOCK_SECONDS_MAX
+            return True
+        deadline = self._monotonic() + self._lock_seconds
+        while self._monotonic() < deadline:
+            self._area[_WAITING_AT] = 1
+            time.sleep(_TURN_SECONDS)
+            if lock.take(0.0):
+                self._area[_WAITING_AT] = 0
+                self._lock_seconds = LOCK_SECONDS_MAX
+                return True
+        self._lock_seconds = _LOCK_SECONDS_SHORT
+        return False
+
+    def _write_tried(self, bodies: list[bytes]) -> None:
+        """Write, and let everybody know whether the sink hangs."""
+        try:
             self._write(bodies)
-            if _PAUSE.unpack_from(self._area, _PAUSE_AT)[0]:
-                self._pause(0.0)
         except TimeoutError:
             if self._sink.pause_seconds:
                 self._pause(self._monotonic() + self._sink.pause_seconds)
@@ -199,8 +223,8 @@ class Chain:
         except OSError:
             self._pause(0.0)  # it fails at once, and need not be spared
             raise
-        finally:
-            lock.release()
+        if _PAUSE.unpack_from(self._area, _PAUSE_AT)[0]:
+            self._pause(0.0)
 
     def _write(self, bodies: list[bytes]) -> None:
         head = self._read_head()

@@ -71,14 +71,14 @@ class Device:
 
 
 class Host:
-    """What devices need of the host: shared areas, locks, the time and the audit tables."""
+    """What devices need of the host: shared areas, locks, the time and the audit tables, which wait for the disk or not."""
 
     def __init__(
         self,
         area: Callable[[int], memoryview],
         lock: Callable[[int], BoundedLock],
         now: Callable[[], str],
-        rows: Callable[[], Rows] | None = None,
+        rows: Callable[[bool], Rows] | None = None,
     ) -> None:
         self.area = area
         self.lock = lock
@@ -139,7 +139,7 @@ def address_of(config: DeviceConfig) -> str:
 
 def _make_sink(config: DeviceConfig, host: Host) -> Sink:
     if config.kind == "postgres" and host.rows is not None:
-        return TableSink(host.rows(), config.path, host.now)
+        return TableSink(host.rows(config.flag("sync", default=True)), config.path, host.now)
     make = _SINKS.get(config.kind)
     if make is None:
         raise InvalidRequest(f'unknown backend type: "{config.kind}"')

@@ -44,10 +44,10 @@ class _Held:
     def connection(self) -> BoundedConnection | None:
         return self._connection if self._owner == os.getpid() else None
 
-    def connect(self, dsn: str) -> BoundedConnection:
+    def connect(self, dsn: str, options: str) -> BoundedConnection:
         self.close()
         self._owner = os.getpid()
-        self._connection = BoundedConnection.connect(dsn, **(ARGUMENTS | {"options": _OPTIONS}))
+        self._connection = BoundedConnection.connect(dsn, **(ARGUMENTS | {"options": options}))
         return self._connection
 
     def close(self) -> None:
@@ -59,8 +59,10 @@ class _Held:
 class AuditRows:
     """The audit tables as one device of one worker sees them. Not for two threads at once."""
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, *, sync: bool = True) -> None:
+        """`sync`: a record counts when it is on the database's disk."""
         self._dsn = dsn
+        self._options = _OPTIONS if sync else f"{_OPTIONS} -c synchronous_commit=off"
         self._held = _Held()
         weakref.finalize(self, self._held.close)  # a device that was disabled leaves no connection
 
@@ -109,7 +111,7 @@ class AuditRows:
         was_idle = connection is not None and connection.is_quiet
         try:
             if connection is None or not was_idle:
-                connection = self._held.connect(self._dsn)
+                connection = self._held.connect(self._dsn, self._options)
             (result,) = connection.ask((wanted.sql, encode(wanted.parameters, parameters)))
         except errors.CheckViolation:
             raise

@@ -1,5 +1,6 @@
 """A real PostgreSQL with the two roles of the service: the owner of the tables, and the application's."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,4 +28,17 @@ def server() -> Iterator[Embedded]:
 def owner(server: Embedded) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
     """Return a connection of the owner, who is a superuser here."""
     with psycopg.connect(server.dsn, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def device() -> str:
+    """Return the name of a device that no other test has."""
+    return f"{os.urandom(4).hex()}/"
+
+
+@pytest.fixture
+def application(server: Embedded) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
+    """Return a connection of the application's role."""
+    with psycopg.connect(server.application_dsn, autocommit=True) as connection:
         yield connection

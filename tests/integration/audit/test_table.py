@@ -1,182 +1,24 @@
-"""The device that adds records to a table, on a real PostgreSQL: what nobody may do to the table, and what becomes of the chain."""
+"""The device that adds records to a table, on a real PostgreSQL: what becomes of the chain, and what of a database that hangs."""
 
 import os
 import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import orjson
 import psycopg
 import pytest
-from psycopg import errors
 
+from tests.integration.audit.table import Connection, check_log, list_lines, list_logs, make_chain
 from tests.unit.vault.audit.world import Page, body, now
 from vault.audit.chain import GENESIS, Chain, parse_line
 from vault.audit.devices.postgres import TableSink
-from vault.audit.verify import verify
 from vault.errors import AuditFailed
 from vault.host import AUDIT_LOCK, HostPage
-from vault.storage import migration
-from vault.storage.audit_rows import AuditRows, make_partitions, owns_records
+from vault.storage.audit_rows import AuditRows
 from vault.storage.embedded import Embedded
-from vault.storage.migration import MigrationError
-
-Connection = psycopg.Connection[Any]
-
-
-@pytest.fixture
-def device() -> str:
-    """Return the name of a device that no other test has."""
-    return f"{os.urandom(4).hex()}/"
-
-
-@pytest.fixture
-def application(server: Embedded) -> Iterator[Connection]:
-    """Return a connection of the application's role."""
-    with psycopg.connect(server.application_dsn, autocommit=True) as connection:
-        yield connection
-
-
-def make_chain(server: Embedded, device: str, page: Page) -> Chain:
-    """Return the chain of one worker."""
-    return page.chain(TableSink(AuditRows(server.application_dsn), device, now))
-
-
-def list_logs(connection: Connection, device: str) -> list[str]:
-    """Return the logs of a device, oldest first."""
-    rows = connection.execute("SELECT log FROM vault.audit_log WHERE device = %s ORDER BY begun_at", (device,)).fetchall()
-    return [row[0] for row in rows]
-
-
-def list_lines(connection: Connection, log: str) -> list[bytes]:
-    """Return the lines of a log."""
-    return [row[0] for row in connection.execute("SELECT line FROM vault.audit_record WHERE log = %s ORDER BY seq", (log,)).fetchall()]
-
-
-def check_log(connection: Connection, log: str, folder: Path) -> int:
-    """Verify a log as the file that it would be; return how many records it has."""
-    copy = folder / log
-    copy.write_bytes(b"".join(line + b"\n" for line in list_lines(connection, log)))
-    report = verify([copy])
-    assert report.ok, report
-    return report.records
-
-
-# -- what nobody may do ----------------------------------------------------------------------------------------------------------
-
-PARTITION = "(SELECT min(relname) FROM pg_class WHERE relispartition)"
-FORBIDDEN = [
-    "UPDATE vault.{table} SET log = log",
-    "UPDATE vault.{table} SET log = log WHERE false",
-    "DELETE FROM vault.{table}",
-    "DELETE FROM vault.{table} WHERE false",
-    "TRUNCATE vault.{table}",
-    "TRUNCATE vault.{table} CASCADE",
-    "DROP TABLE vault.{table}",
-    "DROP TABLE vault.{table} CASCADE",
-    "ALTER TABLE vault.{table} DISABLE TRIGGER audit_append_only",
-    "ALTER TABLE vault.{table} DISABLE TRIGGER ALL",
-    "DROP TRIGGER audit_append_only ON vault.{table}",
-    "ALTER TABLE vault.{table} RENAME TO gone",
-    "ALTER TABLE vault.{table} OWNER TO vault_application",
-    "CREATE RULE x AS ON INSERT TO vault.{table} DO INSTEAD NOTHING",
-    "CREATE TRIGGER x BEFORE INSERT ON vault.{table} FOR EACH ROW EXECUTE FUNCTION vault.audit_refuse()",
-    "ALTER TABLE vault.audit_record DETACH PARTITION vault.{table}",
-    "DROP FUNCTION vault.audit_refuse CASCADE",
-    "CREATE OR REPLACE FUNCTION vault.audit_refuse() RETURNS trigger LANGUAGE sql AS 'SELECT NULL'",
-    "SET session_replication_role = replica",
-    "SET ROLE vault",
-    "DROP SCHEMA vault CASCADE",
-    "CREATE TABLE vault.mine ()",
-    "GRANT UPDATE ON vault.{table} TO vault_application",
-    "INSERT INTO vault.{table} SELECT * FROM vault.{table} ON CONFLICT DO UPDATE SET log = 'x'",
-    "MERGE INTO vault.{table} AS t USING vault.audit_log AS s ON t.log = s.log WHEN MATCHED THEN DELETE",
-]
-
-
-def find_table(connection: Connection, kind: str) -> str:
-    """Return the name of the table or of one of its partitions."""
-    if kind != "partition":
-        return kind
-    row = connection.execute("SELECT min(relname::text) FROM pg_class WHERE relispartition AND relkind = 'r'").fetchone()
-    assert row is not None
-    return str(row[0])
-
-
-@pytest.mark.parametrize("kind", ["audit_record", "audit_log", "partition"])
-@pytest.mark.parametrize("statement", FORBIDDEN)
-def test_application_role_alters_nothing(server: Embedded, application: Connection, owner: Connection, kind: str, statement: str) -> None:
-    """UPDATE, DELETE, TRUNCATE, DROP and whatever takes the triggers away fail for the role of the service, on partitions, too."""
-    table = find_table(owner, kind)
-    if "DETACH" in statement and kind != "partition":
-        table = find_table(owner, "partition")
-    if "ON CONFLICT" in statement:
-        statement = statement.replace("DO UPDATE", "(log) DO UPDATE" if kind == "audit_log" else "(log, seq, at) DO UPDATE")
-    if "GRANT" in statement:  # only a warning where nothing is given: so look at what came of it
-        with psycopg.connect(server.application_dsn, autocommit=True) as connection:
-            try:
-                connection.execute(statement.format(table=table).encode())
-            except errors.InsufficientPrivilege:
-                return
-        row = owner.execute("SELECT has_table_privilege('vault_application', %s, 'UPDATE')", (f"vault.{table}",)).fetchone()
-        assert row == (False,)
-        return
-    with pytest.raises(errors.InsufficientPrivilege):
-        application.execute(statement.format(table=table).encode())
-
-
-@pytest.mark.parametrize("kind", ["audit_record", "audit_log", "partition"])
-@pytest.mark.parametrize("statement", [text for text in FORBIDDEN if text.startswith(("UPDATE", "DELETE", "TRUNCATE", "MERGE"))])
-def test_triggers_refuse_the_owner_too(owner: Connection, kind: str, statement: str) -> None:
-    """Even a superuser changes no row by mistake."""
-    with pytest.raises(errors.InsufficientPrivilege, match="only added"):
-        owner.execute(statement.format(table=find_table(owner, kind)).encode())
-
-
-def test_application_role_makes_partitions(owner: Connection, server: Embedded, application: Connection) -> None:
-    """The one thing that it does as the owner; done twice, it makes nothing, and what it makes is closed as well."""
-    owner.execute("ALTER TABLE vault.audit_record DETACH PARTITION vault." + _last_partition(owner))
-    name = _last_partition(owner, attached=False)
-    owner.execute(f"DROP TABLE vault.{name}")
-    assert application.execute("SELECT vault.audit_make_partitions()").fetchone() == (1,)
-    make_partitions(server.application_dsn)
-    assert _last_partition(owner) == name
-    with pytest.raises(errors.InsufficientPrivilege, match="only added"):
-        owner.execute(f"TRUNCATE vault.{name}")
-    for right in ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE"):
-        found = owner.execute("SELECT has_table_privilege('vault_application', %s, %s)", (f"vault.{name}", right)).fetchone()
-        assert found == (False,)
-
-
-def _last_partition(connection: Connection, *, attached: bool = True) -> str:
-    row = connection.execute(
-        "SELECT max(relname::text) FROM pg_class WHERE relkind = 'r' AND relispartition = %s AND relname LIKE 'audit_record_%%'",
-        (attached,),
-    ).fetchone()
-    assert row is not None
-    return str(row[0])
-
-
-def test_owner_is_told_from_the_application(server: Embedded) -> None:
-    """A server that connects as the owner warns; one with a lesser role has nothing to warn of."""
-    assert owns_records(server.dsn)
-    assert not owns_records(server.application_dsn)
-
-
-def test_lesser_role_migrates_nothing_and_says_who_must(server: Embedded, owner: Connection) -> None:
-    """Up to date it is silent, in an empty database it names the command."""
-    assert migration.migrate(server.application_dsn) == ()
-    owner.execute("CREATE DATABASE empty")
-    with pytest.raises(MigrationError, match="operator migrate"):
-        migration.migrate(server.application_dsn.replace("dbname=postgres", "dbname=empty"))
-    for role in ("nobody-there", "vault"):
-        with pytest.raises(MigrationError, match="rights cannot be given"):
-            migration.migrate(server.dsn, application_role=role)
-
 
 # -- the chain -------------------------------------------------------------------------------------------------------------------
 

@@ -170,6 +170,8 @@ class Worker:
 class World:
     """A host with workers. Requests go to the first one unless told otherwise."""
 
+    audit_addresses: tuple[str, ...] = ()
+
     def __init__(self, audit_dir: Path | None = None, declared: tuple[DeviceConfig, ...] = (), addresses: tuple[str, ...] = ()) -> None:
         self.rows = SystemRows()
         self.page = HostPage()
