@@ -12,6 +12,7 @@ import struct
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Lock
 from typing import NamedTuple, Protocol
 
@@ -100,13 +101,20 @@ class Sink(Protocol):
 
 
 class _Ticket:
-    __slots__ = ("body", "done", "failure", "left")
+    __slots__ = ("body", "done", "failure", "left", "woken")
 
     def __init__(self, body: bytes) -> None:
+        self.woken = Lock()  # free once its thread was woken
+        self.woken.acquire()
         self.body = body
         self.done = False
         self.left = False  # its thread did not wait any longer
         self.failure: OSError | None = None
+
+    def wake(self) -> None:
+        """Let its thread look again."""
+        with suppress(RuntimeError):  # woken already
+            self.woken.release()
 
 
 class Chain:
@@ -143,20 +151,40 @@ class Chain:
             raise AuditFailed from TimeoutError("the device hangs")
         ticket = _Ticket(body if body.isascii() else _escape(body))
         self._queue.append(ticket)
-        if self._writing.acquire(timeout=QUEUE_SECONDS_MAX):
-            try:
-                if not ticket.done:
-                    self._write_queued()
-            except BaseException:
-                ticket.left = True
-                raise
-            finally:
-                self._writing.release()
-        elif not ticket.done:
-            ticket.left = True  # it may be written all the same: what is on record may have been refused
-            raise AuditFailed from TimeoutError("the device hangs with the records before")
+        try:
+            self._await_turn(ticket)
+        except BaseException:
+            ticket.left = True
+            raise
         if ticket.failure is not None:
             raise AuditFailed from ticket.failure
+
+    def _await_turn(self, ticket: _Ticket) -> None:
+        """Write, unless somebody else takes the ticket along."""
+        deadline = 0.0
+        while not ticket.done:
+            if self._writing.acquire(blocking=False):
+                try:
+                    if not ticket.done:
+                        self._write_queued()
+                finally:
+                    self._writing.release()
+                    self._wake_next()
+                continue
+            now = self._monotonic()
+            deadline = deadline or now + QUEUE_SECONDS_MAX
+            if now >= deadline:
+                ticket.left = True  # it may be written all the same: what is on record may have been refused
+                self._wake_next()
+                raise AuditFailed from TimeoutError("the device hangs with the records before")
+            ticket.woken.acquire(timeout=deadline - now)
+
+    def _wake_next(self) -> None:
+        """Let one of those write who queued up meanwhile, if nobody else does."""
+        for ticket in tuple(self._queue):
+            if not ticket.left:
+                ticket.wake()
+                return
 
     def _is_paused(self) -> bool:
         """Return whether to refuse without trying, as somebody else finds out whether a device that hung is back."""
@@ -193,6 +221,7 @@ class Chain:
             for ticket in batch:
                 ticket.failure = failure
                 ticket.done = True
+                ticket.wake()
 
     def _take(self, lock: BoundedLock) -> bool:
         """Take the lock of the log within a time. Who had it last does not take it again before one that waits for it."""
