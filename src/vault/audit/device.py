@@ -1,5 +1,6 @@
 """An audit device: where records go, which ones, and how their values are hashed."""
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -153,7 +154,7 @@ def _make_file(config: DeviceConfig) -> Sink:
     mode = _parse_mode(config.option("mode", "0600"))
     if path in {"stdout", "/dev/stdout"}:
         return StreamSink(_STDOUT)
-    return FileSink(Path(path), mode, prefix=_read_prefix(config), sync=config.flag("sync"))
+    return FileSink(Path(path), mode, prefix=_read_prefix(config), flush=os.fdatasync if config.flag("sync") else None)
 
 
 def _parse_mode(text: str) -> int:

@@ -5,8 +5,10 @@ and not when the log is wanted. A file that was moved away is a rotation, and th
 is a loss: nothing is accepted until somebody creates the file anew.
 """
 
+import errno
 import os
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,10 +24,20 @@ class FileSink:
 
     pause_seconds = 0.0  # files do not let anybody wait
 
-    def __init__(self, path: Path, mode: int = 0o600, *, prefix: str = "", sync: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        mode: int = 0o600,
+        *,
+        prefix: str = "",
+        flush: Callable[[int], None] | None = None,
+        write: Callable[[int, bytes], int] = syscall.write,
+    ) -> None:
+        """`flush` brings what was written to the disk before it counts."""
         self._path = path
         self._prefix = prefix.encode()
-        self._sync = sync
+        self._flush = flush
+        self._write = write
         self._look_at_path = syscall.Look(str(path))
         self._mode = mode
         self._file = -1
@@ -109,10 +121,13 @@ class FileSink:
         written = 0
         try:
             while written < len(data):
-                written += syscall.write(self._file, data[written:] if written else data)
-            if self._sync:
-                os.fdatasync(self._file)
-        except OSError:
+                written += self._write(self._file, data[written:] if written else data)
+            if self._flush is not None:
+                self._flush(self._file)
+        except OSError as error:
+            if error.errno == errno.EBADF:  # somebody closed it: the number may be another file's by the next record
+                self._file = -1
+                raise
             with suppress(OSError):
                 os.ftruncate(self._file, position.size)
             raise
