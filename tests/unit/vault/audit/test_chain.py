@@ -94,6 +94,31 @@ def test_append_of_others_fails_with_the_writer_that_took_them() -> None:
     assert not sink.written
 
 
+def test_append_that_waited_for_a_slow_one_goes_on_at_once() -> None:
+    """Who queued up while another wrote is woken when that is done, and not refused after its patience."""
+    entered, go_on = threading.Event(), threading.Event()
+
+    class Slow(FailingSink):
+        def write(self, data: bytes, position: Position) -> Position:
+            entered.set()
+            go_on.wait(10)
+            return super().write(data, position)
+
+    sink = Slow()
+    chain = Page().chain(sink)
+    threads = [threading.Thread(target=chain.append, args=(body(index),)) for index in range(4)]
+    threads[0].start()
+    assert entered.wait(10)
+    for thread in threads[1:]:
+        thread.start()
+    while len(chain._queue) < 3:
+        pass
+    go_on.set()
+    for thread in threads:
+        thread.join(10)
+    assert b"".join(sink.written).count(b"\n") == 4
+
+
 @pytest.mark.parametrize("record", [b'{"time":"x",\n"type":"y"', b"", b"{", b"not json", b'{"type":"y"', b'\n{"time":"x"'])
 def test_append_refuses_what_would_be_no_record(record: bytes) -> None:
     """No caller can break a record in two, or write what the verifier would not read."""

@@ -100,6 +100,22 @@ def test_receiver_that_does_not_read_counts_as_hanging(receiver: socket.socket) 
     drained.join(10)
 
 
+def test_receiver_that_acknowledges_nothing_counts_as_hanging() -> None:
+    """That the kernel here has room for more says nothing: what was sent before must arrive."""
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        slow.bind(("127.0.0.1", 0))
+        slow.listen()
+        chain = chain_to(Page(), "tcp", address_of(slow))
+        for index in range(60):
+            try:
+                chain.append(body(index))
+            except AuditFailed:
+                return
+            time.sleep(0.05)
+        pytest.fail("records pile up unread")
+
+
 def _drain(receiver: socket.socket) -> None:
     with suppress(OSError):
         while True:
