@@ -1,10 +1,11 @@
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.unit.vault.audit.world import Page, body, now, read_records
-from vault.audit.chain import _STATE, GENESIS, NOTING, TORN, Chain, Head, Position, parse_line
+from vault.audit.chain import _STATE, GENESIS, NOTING, QUEUE_SECONDS_MAX, TORN, Chain, Head, Position, parse_line
 from vault.audit.devices.file import FileSink
 from vault.audit.verify import verify
 from vault.errors import AuditFailed
@@ -113,10 +114,12 @@ def test_append_that_waited_for_a_slow_one_goes_on_at_once() -> None:
         thread.start()
     while len(chain._queue) < 3:
         pass
+    begun = time.monotonic()
     go_on.set()
     for thread in threads:
         thread.join(10)
     assert b"".join(sink.written).count(b"\n") == 4
+    assert time.monotonic() - begun < QUEUE_SECONDS_MAX * 0.9
 
 
 @pytest.mark.parametrize("record", [b'{"time":"x",\n"type":"y"', b"", b"{", b"not json", b'{"type":"y"', b'\n{"time":"x"'])
