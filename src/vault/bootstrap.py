@@ -31,6 +31,7 @@ from vault.modules.engines.kv import upgrade as kv_upgrade
 from vault.modules.engines.kv.backend import VERSIONS as KV_VERSIONS
 from vault.modules.policy.store import PolicyStore
 from vault.modules.system.audit import AuditPaths
+from vault.modules.system.audit_headers import AuditHeaderPaths
 from vault.modules.system.audit_table import AuditTable
 from vault.modules.system.capabilities import CapabilityPaths
 from vault.modules.system.generate_root import GenerateRootPaths, decode_paths
@@ -59,10 +60,11 @@ from vault.seal import Seal
 from vault.secret import Secret
 from vault.settings import Settings
 from vault.storage import capacity, migration
+from vault.storage.audit_rows import AuditRows, PartitionChore, make_partitions, owns_records
 from vault.storage.barrier import Barrier
 from vault.storage.cache import Cache
 from vault.storage.coherence import Listener, retire
-from vault.storage.embedded import Embedded
+from vault.storage.embedded import APPLICATION_USER, Embedded
 from vault.storage.postgres import Postgres
 from vault.storage.transaction import Store, Transaction
 from vault.wrapping import Wrapping
@@ -102,12 +104,14 @@ class Service:
         wrapping = Wrapping(self._tokens, self._mounts, self._clock)
         revoker = self._make_revoker(self._store, leases, wrapping)
         self._seal.on_close.append(self._policies.forget_compiled)
-        host = Host(page.audit_area, lambda slot: page.lock(AUDIT_LOCK + slot), self._now_text)
+        host = Host(
+            page.audit_area, lambda slot: page.place_lock(AUDIT_LOCK + slot), self._now_text, lambda sync: AuditRows(self._dsn, sync=sync)
+        )
         declared = declared_devices(settings, host)
         self.operations = Operations(settings, page, self._clock)
         broker = Broker(self._now_text, self.operations.observer)
         self._sources = Sources(self._seal.is_open, self._store, self._mounts, broker, self._physical)
-        devices = AuditTable(broker, host, self._store, settings.audit_dir, declared)
+        devices = AuditTable(broker, host, self._store, settings.audit_dir, declared, addresses=settings.audit_addresses)
         tune = TunePaths(self._mounts, self._store, self._clock, kv_upgrade)
         remount = RemountPaths(self._mounts, revoker, self._store)
         self._expiry = self._make_expiry(leases, wrapping)
@@ -159,6 +163,7 @@ class Service:
                 TunePaths(self._mounts, fenced, self._clock, kv_upgrade).finish_all,
                 partial(self._rotation.rotate_if_due, fenced),
                 successor.tidy,
+                PartitionChore(lambda: make_partitions(self._dsn), self._clock).run,
             ),
             duties=(self._seal.open_alone, successor.follow, self._seal.follow_keyring, self._rotation.note_uses_if_due),
         )
@@ -205,6 +210,7 @@ class Service:
                 *version_paths(),
                 *AuditPaths(devices, settings.audit_dir).paths(),
                 *self.operations.paths(self._sources),
+                *AuditHeaderPaths(devices).paths(),
             ),
             help="The system backend controls the server.",
             system=True,
@@ -227,8 +233,11 @@ class Service:
 
     def prepare(self) -> DevServer | None:
         """Bring the schema up to date, and open a seal that needs nobody. A development server is initialised first. Before the fork."""
-        for name in migration.migrate(self._dsn):
+        for name in migrate(self._settings):
             _log.info("migration applied", name=name)
+        make_partitions(self._dsn)
+        if any(device.kind == "postgres" for device in self._settings.audit) and owns_records(self._dsn):
+            _log.warning("the database role owns the audit table: whoever has its password can alter records (docs/audit.md)")
         capacity.check_room(self._dsn, self._settings.workers, self._settings.threads)
         self._physical.open()
         try:
@@ -319,7 +328,14 @@ def build(settings: Settings, page: HostPage) -> Service:
 def find_dsn(settings: Settings) -> str:
     """Return how to reach the database; an embedded one is known by its folder."""
     storage = settings.storage
-    return storage.connection_url.reveal() or Embedded(FilePath(storage.path)).dsn
+    return storage.connection_url.reveal() or Embedded(FilePath(storage.path)).application_dsn
+
+
+def migrate(settings: Settings) -> tuple[str, ...]:
+    """Bring the schema up to date; return what was applied. A PostgreSQL of our own has a role for it."""
+    if settings.storage.connection_url:
+        return migration.migrate(settings.storage.connection_url.reveal())
+    return migration.migrate(Embedded(FilePath(settings.storage.path)).dsn, application_role=APPLICATION_USER)
 
 
 def declared_devices(settings: Settings, host: Host) -> tuple[Device, ...]:

@@ -38,6 +38,7 @@ WINDOWS = 64
 _LOCKS = WINDOW_LOCK + WINDOWS
 
 _SPINS = 10_000  # far longer than any change takes
+_TURN_SECONDS_MIN = 0.00005
 _TURN_SECONDS = 0.0005  # between two looks whether it is a process's turn; a commit takes longer
 
 # Epoch, open, root key, nonce length, nonce, share count, whether there is a next root key, that key.
@@ -97,11 +98,15 @@ class PlaceLock:
         deadline = SystemClock.monotonic() + seconds
         if not self._threads.acquire(timeout=seconds):
             return False
+        if self._lock.try_soon():
+            return True
+        pause = _TURN_SECONDS_MIN
         while not self._lock.try_take():
             if SystemClock.monotonic() > deadline:
                 self._threads.release()
                 return False
-            time.sleep(_TURN_SECONDS)
+            time.sleep(pause)
+            pause = min(2 * pause, _TURN_SECONDS)
         return True
 
     def release(self) -> None:
@@ -148,6 +153,10 @@ class HostPage:
     def lock(self, place: int = SEAL_LOCK) -> AbstractContextManager[None]:
         """Exclude all other threads and processes of the host from one place. The kernel frees the lock of a process that dies."""
         return self.seal_lock() if place == SEAL_LOCK else self._places[place]
+
+    def place_lock(self, place: int) -> PlaceLock:
+        """Return the lock of one place, for those who wait for it within a time. Ask anew each time: a fork replaces it."""
+        return self._places[place]
 
     @contextmanager
     def queue(self, number: int, seconds: float) -> Iterator[bool]:

@@ -68,6 +68,8 @@ CACHED_BYTES_MAX = 2 * 1024 * 1024  # of one cached value; larger than any polic
 CACHED_ABSENT_MAX = 4_096  # names known not to exist: random tokens must cost little memory and drive out nothing
 RESTART_SECONDS = 0.5  # a worker that cannot start is tried again no faster
 
+AUDITED_HEADERS_MAX = 64  # as many as a request may have
+
 SPENT_GRACE_SECONDS = 10  # the last request of a spent token is answered within 5 s; only then may others clear the token away
 
 # AES-GCM with random nonces may repeat one with probability 2^-32 after 2^32 uses of a key. Vault's bound leaves a tenth of that.

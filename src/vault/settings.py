@@ -118,6 +118,7 @@ class Settings:
     max_lease_seconds: int
     request_seconds_max: int = 90
     audit_dir: str
+    audit_addresses: tuple[str, ...] = ()  # where audit devices that are enabled over the API may send records
     data_dir: str
     pid_file: str
     api_addr: str = ""

@@ -35,11 +35,14 @@ class FileLock:
         """Take the lock if it is free."""
         return bool(_libc.fcntl(self._file, fcntl.F_OFD_SETLK, self._take) == 0)
 
+    def try_soon(self) -> bool:
+        """Take the lock if it is free within moments, without giving up the interpreter."""
+        return any(self.try_take() for _ in range(_TRIES))
+
     def take(self) -> None:
         """Take the lock, waiting for it if need be: at first without giving up the interpreter, as it is held for moments."""
-        for _ in range(_TRIES):
-            if self.try_take():
-                return
+        if self.try_soon():
+            return
         fcntl.fcntl(self._file, fcntl.F_OFD_SETLKW, self._take.raw[: _FLOCK.size])
 
     def free(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from api.vault.address import Target, parse_path, parse_query, split_target
 from api.vault.body import check_framing, check_patch, read_fields
+from api.vault.headers import Headers
 from api.vault.status import find_status
 from vault import limits
 from vault.errors import HeaderTooLarge, InvalidRequest, NotFound, UnsupportedOperation, VaultError
@@ -92,6 +93,7 @@ def decode_request(environ: Mapping[str, Any], request_id: str, admit: Callable[
         data=data,
         token=token,
         wrap_ttl_seconds=_parse_wrap_ttl(wrap) if wrap else None,
+        headers=Headers(environ),
         remote_address=environ.get("REMOTE_ADDR", ""),
         remote_port=int(environ.get("REMOTE_PORT") or 0),
         open_doors=environ.get("health_vault.open_doors", NO_DOORS),
@@ -183,6 +185,7 @@ def describe_refused(environ: Mapping[str, Any], request_id: str) -> Request:
         operation=_METHODS.get(environ.get("REQUEST_METHOD", ""), Operation.READ),
         path=_UNSAFE.sub("?", raw.removeprefix("/v1/"))[:_RAW_PATH_MAX],
         token=token,
+        headers=Headers(environ),
         remote_address=environ.get("REMOTE_ADDR", ""),
         remote_port=int(environ.get("REMOTE_PORT") or 0),
     )

@@ -9,14 +9,16 @@ import hashlib
 import os
 import re
 import struct
+import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import suppress
 from threading import Lock
 from typing import NamedTuple, Protocol
 
 import orjson
 
+from vault.clock import SystemClock
 from vault.errors import AuditFailed
 
 GENESIS = "0" * 64
@@ -35,7 +37,17 @@ _MISREAD = re.compile("[\x80-\x9f\u2028-\u202e\u2066-\u2069]")
 
 _HEAD = struct.Struct("<Q32s16sQQQ")  # number, hash, log id, size, device, inode
 _STATE = _HEAD.size
-_BEGINNING = b'{"time":"'  # of every record
+_PAUSE = struct.Struct("<d")  # until when nobody tries, on the clock that all processes of a machine share; 0: no pause
+_PAUSE_AT = 88
+_WAITING_AT = 96  # whether some process waits for the lock
+BEGINNING = b'{"time":"'  # of every record; what stands before it in a line is the prefix
+
+# A record is refused within 5 s whatever hangs: it waits for those before it, then for other processes, then for the sink itself.
+QUEUE_SECONDS_MAX = 1.5
+LOCK_SECONDS_MAX = 1.0
+_LOCK_SECONDS_SHORT = 0.1  # for a lock that was not free before; a writer holds it for much less
+_TURN_SECONDS = 0.0002  # between two looks whether the lock is free; a slow writer holds it for some milliseconds
+_TRIAL_SECONDS = 4.0  # longer than any trial of a device that hung
 
 
 class Position(NamedTuple):
@@ -56,8 +68,24 @@ class Head(NamedTuple):
     state: int = WHOLE
 
 
+class HalfWritten(TimeoutError):
+    """The sink took a part of a record and then hung."""
+
+
+class BoundedLock(Protocol):
+    """A lock that can be waited for within a time."""
+
+    def take(self, seconds: float) -> bool:
+        """Take the lock within a time; return whether that worked."""
+
+    def release(self) -> None:
+        """Let the next one in."""
+
+
 class Sink(Protocol):
     """What a chain writes to."""
+
+    pause_seconds: float  # how long nobody tries again after it hung; 0 where a trial costs no wait
 
     def open(self, known: Head | None) -> Position:
         """Make the sink ready for a write and return where it stands; raises OSError."""
@@ -73,56 +101,159 @@ class Sink(Protocol):
 
 
 class _Ticket:
-    __slots__ = ("body", "done", "failure")
+    __slots__ = ("body", "done", "failure", "left", "woken")
 
     def __init__(self, body: bytes) -> None:
+        self.woken = Lock()  # free once its thread was woken
+        self.woken.acquire()
         self.body = body
         self.done = False
+        self.left = False  # its thread did not wait any longer
         self.failure: OSError | None = None
+
+    def wake(self) -> None:
+        """Let its thread look again."""
+        with suppress(RuntimeError):  # woken already
+            self.woken.release()
 
 
 class Chain:
     """Appends records to one sink."""
 
-    def __init__(self, sink: Sink, area: memoryview, lock: Callable[[], AbstractContextManager[None]], now: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        area: memoryview,
+        lock: Callable[[], BoundedLock],
+        now: Callable[[], str],
+        *,
+        prefix: str = "",
+        monotonic: Callable[[], float] = SystemClock.monotonic,
+    ) -> None:
         self._sink = sink
         self._area = area
         self._lock = lock
         self._now = now
+        self._prefix = prefix.encode()
+        self._monotonic = monotonic
         self._queue: deque[_Ticket] = deque()
         self._writing = Lock()
+        self._lock_seconds = LOCK_SECONDS_MAX
 
     def append(self, body: bytes) -> None:
         """Append a JSON object without its closing brace; raises AuditFailed if it was not written whole.
 
         The thread that gets to write takes along what the others have queued.
         """
-        if not body.startswith(_BEGINNING) or b"\n" in body:
+        if not body.startswith(BEGINNING) or b"\n" in body:
             raise AuditFailed
+        if self._is_paused():
+            raise AuditFailed from TimeoutError("the device hangs")
         ticket = _Ticket(body if body.isascii() else _escape(body))
         self._queue.append(ticket)
-        with self._writing:
-            if not ticket.done:
-                self._write_queued()
+        try:
+            self._await_turn(ticket)
+        except BaseException:
+            ticket.left = True
+            raise
         if ticket.failure is not None:
             raise AuditFailed from ticket.failure
 
+    def _await_turn(self, ticket: _Ticket) -> None:
+        """Write, unless somebody else takes the ticket along."""
+        deadline = 0.0
+        while not ticket.done:
+            if self._writing.acquire(blocking=False):
+                try:
+                    if not ticket.done:
+                        self._write_queued()
+                finally:
+                    self._writing.release()
+                    self._wake_next()
+                continue
+            now = self._monotonic()
+            deadline = deadline or now + QUEUE_SECONDS_MAX
+            if now >= deadline:
+                ticket.left = True  # it may be written all the same: what is on record may have been refused
+                self._wake_next()
+                raise AuditFailed from TimeoutError("the device hangs with the records before")
+            ticket.woken.acquire(timeout=deadline - now)
+
+    def _wake_next(self) -> None:
+        """Let one of those write who queued up meanwhile, if nobody else does."""
+        for ticket in tuple(self._queue):
+            if not ticket.left:
+                ticket.wake()
+                return
+
+    def _is_paused(self) -> bool:
+        """Return whether to refuse without trying, as somebody else finds out whether a device that hung is back."""
+        (until,) = _PAUSE.unpack_from(self._area, _PAUSE_AT)
+        if not until:
+            return False
+        now = self._monotonic()
+        if now < until:
+            return True
+        self._pause(now + _TRIAL_SECONDS)  # this thread tries, the others do not wait for it
+        return False
+
+    def _pause(self, until: float) -> None:
+        _PAUSE.pack_into(self._area, _PAUSE_AT, until)
+
     def _write_queued(self) -> None:
+        lock = self._lock()
+        taken = self._take(lock)
         batch = [self._queue.popleft() for _ in range(len(self._queue))]
         # Until it is written it has failed, so that an exception of any kind leaves no ticket of another thread behind as good.
         failure: OSError | None = OSError("the writer was interrupted")
         try:
-            with self._lock():
-                self._write([ticket.body for ticket in batch])
+            if not taken:
+                raise TimeoutError("another process holds the audit log and does not go on")
+            self._write_tried([ticket.body for ticket in batch if not ticket.left])
             failure = None
         except OSError as error:
             failure = error
         except (ValueError, KeyError, TypeError, OverflowError) as error:  # what is there is no chain: nothing may be added to it
             failure = OSError(f"audit log is damaged: {error}")
         finally:
+            if taken:
+                lock.release()
             for ticket in batch:
                 ticket.failure = failure
                 ticket.done = True
+                ticket.wake()
+
+    def _take(self, lock: BoundedLock) -> bool:
+        """Take the lock of the log within a time. Who had it last does not take it again before one that waits for it."""
+        if self._area[_WAITING_AT]:
+            time.sleep(_TURN_SECONDS)
+        if lock.take(0.0):
+            self._lock_seconds = LOCK_SECONDS_MAX
+            return True
+        deadline = self._monotonic() + self._lock_seconds
+        while self._monotonic() < deadline:
+            self._area[_WAITING_AT] = 1
+            time.sleep(_TURN_SECONDS)
+            if lock.take(0.0):
+                self._area[_WAITING_AT] = 0
+                self._lock_seconds = LOCK_SECONDS_MAX
+                return True
+        self._lock_seconds = _LOCK_SECONDS_SHORT
+        return False
+
+    def _write_tried(self, bodies: list[bytes]) -> None:
+        """Write, and let everybody know whether the sink hangs."""
+        try:
+            self._write(bodies)
+        except TimeoutError:
+            if self._sink.pause_seconds:
+                self._pause(self._monotonic() + self._sink.pause_seconds)
+            raise
+        except OSError:
+            self._pause(0.0)  # it fails at once, and need not be spared
+            raise
+        if _PAUSE.unpack_from(self._area, _PAUSE_AT)[0]:
+            self._pause(0.0)
 
     def _write(self, bodies: list[bytes]) -> None:
         head = self._read_head()
@@ -133,12 +264,13 @@ class Chain:
         lines = []
         for body in bodies:
             number += 1
-            line = b'%b,"log":"%b","seq":%d,"prev":"%b"' % (body, head.log.encode(), number, last.encode())
-            last = hashlib.sha256(line).hexdigest()
-            lines.append(b'%b%b%b"}\n' % (line, HASH_FIELD, last.encode()))
+            line, last = make_line(self._prefix + body, head.log, number, last)
+            lines.append(line)
         self._area[_STATE] = TORN
         try:
             position = self._sink.write(b"".join(lines), head.position)
+        except HalfWritten:
+            raise
         except TimeoutError:
             self._area[_STATE] = STUCK
             raise
@@ -172,6 +304,13 @@ class Chain:
         _HEAD.pack_into(self._area, 0, head.number, bytes.fromhex(head.hash), bytes.fromhex(head.log), *head.position)
 
 
+def make_line(body: bytes, log: str, number: int, previous: str) -> tuple[bytes, str]:
+    """Return the line of a record, and its hash. The hash is over all of the line before it, a prefix included."""
+    line = b'%b,"log":"%b","seq":%d,"prev":"%b"' % (body, log.encode(), number, previous.encode())
+    digest = hashlib.sha256(line).hexdigest()
+    return b'%b%b%b"}\n' % (line, HASH_FIELD, digest.encode()), digest
+
+
 def _escape(body: bytes) -> bytes:
     return _MISREAD.sub(lambda found: f"\\u{ord(found[0]):04x}", body.decode()).encode()
 
@@ -181,7 +320,7 @@ def parse_line(line: bytes) -> tuple[bytes, dict[str, object]]:
     hashed, separator, rest = line.rpartition(HASH_FIELD)
     if not separator or not rest.endswith(b'"}') or len(rest) != 66:
         raise ValueError("no hash at the end")
-    record = orjson.loads(line)
+    record = orjson.loads(line[max(line.find(BEGINNING), 0) :])
     if not isinstance(record, dict) or type(record.get("seq")) is not int or record.get("hash") != rest[:64].decode("ascii", "replace"):
         raise ValueError("no record")
     return hashed, record

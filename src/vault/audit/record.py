@@ -5,6 +5,7 @@ tells that two values are the same but not what they are. What has nothing to sa
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -19,12 +20,25 @@ from vault.logical.request import Request
 from vault.logical.response import Auth, Response
 from vault.logical.token import Token
 
+NO_HEADERS: Mapping[str, bool] = MappingProxyType({})
 _NO_TOKEN = b'{"token_type":"default"}'
+ALWAYS_HASHED = frozenset({"authorization", "cookie", "proxy-authorization", "x-bao-token", "x-vault-token"})  # carry credentials
 _COUNTED = ("keys", "key_info")
 
 
-def encode_subject(request: Request, principal: Principal | None, mount: Mount | None, hasher: Hasher, *, allowed: bool) -> bytes:
-    """Return the `auth` and `request` members, which both records of a request carry, as JSON text without braces."""
+def encode_subject(
+    request: Request,
+    principal: Principal | None,
+    mount: Mount | None,
+    hasher: Hasher,
+    *,
+    allowed: bool,
+    headers: Mapping[str, bool] = NO_HEADERS,
+) -> bytes:
+    """Return the `auth` and `request` members, which both records of a request carry, as JSON text without braces.
+
+    `headers` are those to show, and whether hashed.
+    """
     token = principal.token if principal else None
     if token and principal:
         auth, secret, accessor = _describe_caller(token, principal.granting_policies if allowed else None, request, hasher)
@@ -46,9 +60,18 @@ def encode_subject(request: Request, principal: Principal | None, mount: Mount |
         described["remote_port"] = request.remote_port
     if request.wrap_ttl_seconds:
         described["wrap_ttl"] = request.wrap_ttl_seconds
-    if request.headers:
-        described["headers"] = {name: [value] for name, value in request.headers.items()}
+    if headers and (shown := _describe_headers(request, headers, hasher)):
+        described["headers"] = shown
     return b'"auth":%b,"request":%b' % (auth, encode(described))
+
+
+def _describe_headers(request: Request, headers: Mapping[str, bool], hasher: Hasher) -> dict[str, list[str]]:
+    shown = {}
+    for name, hashed in headers.items():
+        value = request.headers.get(name)
+        if value is not None:
+            shown[name] = [hasher.hash_text(value) if hashed or name in ALWAYS_HASHED else value]
+    return shown
 
 
 def _describe_caller(token: Token, granting: tuple[str, ...] | None, request: Request, hasher: Hasher) -> tuple[bytes, str, str]:

@@ -3,7 +3,7 @@
 A record counts when at least one device has accepted it. If devices exist and none does, the request is refused.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -11,7 +11,7 @@ import structlog
 
 from vault.audit.device import Device
 from vault.audit.hasher import Hasher
-from vault.audit.record import encode, encode_response, encode_subject
+from vault.audit.record import NO_HEADERS, encode, encode_response, encode_subject
 from vault.authority import Principal
 from vault.errors import AuditFailed, VaultError
 from vault.logical.mount import Mount
@@ -31,13 +31,14 @@ class Broker:
         self._now = now
         self._observer = observer or Observer()
         self.devices: tuple[Device, ...] = ()
+        self.headers: Mapping[str, bool] = NO_HEADERS  # of a request that are put on record, and whether hashed
 
     def open(self, request: Request) -> "Trail":
         """Return the trail of a request, to be used in a with statement."""
         return Trail(self, request)
 
-    def record(self, kind: str, members: Members, error: str = "") -> None:
-        """Give a record to all devices; raises AuditFailed if there are devices and none accepts it.
+    def record(self, kind: str, members: Members, error: str = "", path: str = "") -> None:
+        """Give a record to all devices that take its path; raises AuditFailed if there are devices and none accepts it.
 
         `members` returns the members of the record but for time, type and error, as JSON text without braces.
         """
@@ -46,6 +47,8 @@ class Broker:
         tail = b',"error":' + encode(error) if error else b""
         accepted = not devices
         for device in devices:
+            if not device.takes(path):
+                continue
             try:
                 device.chain.append(b"".join((head, members(device.hasher), tail)))
                 accepted = True
@@ -95,7 +98,7 @@ class Trail:
     def amend(self, error: BaseException) -> None:
         """Record that what the response record says did not come about, or not for certain; raises AuditFailed."""
         self._amended = True
-        self._broker.record("outcome", self._encode_subject, _public_text(error))
+        self._broker.record("outcome", self._encode_subject, _public_text(error), self._request.path)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         del kind, trace
@@ -115,12 +118,12 @@ class Trail:
         """Return who asked for what; encoded once, though both records of the request carry it."""
         found = self._subjects.get(hasher)
         if found is None:
-            found = encode_subject(self._request, self._principal, self._mount, hasher, allowed=self._allowed)
+            found = encode_subject(self._request, self._principal, self._mount, hasher, allowed=self._allowed, headers=self._broker.headers)
             self._subjects[hasher] = found
         return found
 
     def _record_request(self, error: str) -> None:
-        self._broker.record("request", self._encode_subject, error)
+        self._broker.record("request", self._encode_subject, error, self._request.path)
         self._admitted = True
 
     def _record_response(self, response: Response | None, error: str) -> None:
@@ -129,7 +132,7 @@ class Trail:
         def members(hasher: Hasher) -> bytes:
             return b"%b,%b" % (self._encode_subject(hasher), encode_response(response, operation, self._mount, hasher))
 
-        self._broker.record("response", members, error)
+        self._broker.record("response", members, error, self._request.path)
         self.closed = True
 
 

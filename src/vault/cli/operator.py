@@ -10,6 +10,7 @@ import click
 from vault.cli.client import REFUSED, ask, connect, format_option, show
 from vault.config import load_settings
 from vault.config_file import WrongSetting
+from vault.errors import VaultError
 from vault.settings import Settings
 
 
@@ -97,43 +98,45 @@ def key_status(form: str) -> None:
 @operator.command()
 @click.option("--config", "files", multiple=True, metavar="FILE", help="Configuration file of the server.")
 @click.option("--data-dir", help="Folder of the embedded PostgreSQL.")
+@click.option("--application-role", default="", metavar="ROLE", help="Role of the servers, to be given the rights that they need.")
 @click.option("--reset", is_flag=True, help="Delete everything in the database first.")
 @click.option("--yes", is_flag=True, help="Do not ask before deleting.")
-def migrate(files: tuple[str, ...], reset: bool, yes: bool, **flags: Any) -> None:
-    """Bring the schema of the database up to date."""
+def migrate(files: tuple[str, ...], application_role: str, reset: bool, yes: bool, **flags: Any) -> None:
+    """Bring the schema of the database up to date, as the owner of its tables."""
     try:
         settings = load_settings(flags=flags, files=files)
     except WrongSetting as wrong:
         raise click.ClickException(str(wrong)) from None
     if reset and not yes:
         click.confirm("Delete every secret, token and policy in the database?", abort=True)
-    names = _migrate(settings, reset=reset)
+    try:
+        names = _migrate(settings, application_role, reset=reset)
+    except VaultError as error:
+        raise click.ClickException(str(error)) from None
     click.echo("\n".join(f"applied {name}" for name in names) or "nothing to apply")
 
 
-def _migrate(settings: Settings, *, reset: bool) -> tuple[str, ...]:
+def _migrate(settings: Settings, role: str, *, reset: bool) -> tuple[str, ...]:
     # Client commands must not pay for the imports of a database.
     from vault.storage import migration  # noqa: PLC0415 - see above
-    from vault.storage.embedded import Embedded  # noqa: PLC0415 - see above
+    from vault.storage.embedded import APPLICATION_USER, Embedded  # noqa: PLC0415 - see above
 
-    def apply(dsn: str) -> tuple[str, ...]:
+    def apply(dsn: str, role: str = APPLICATION_USER) -> tuple[str, ...]:
         if reset:
             migration.reset(dsn)
-        return migration.migrate(dsn)
+        return migration.migrate(dsn, application_role=role)
 
     if settings.storage.kind == "postgresql":
-        return apply(settings.storage.connection_url.reveal())
+        return apply(settings.storage.connection_url.reveal(), role)
     with tempfile.TemporaryDirectory(prefix="health-vault-") as scratch:
         embedded = Embedded(Path(settings.storage.path or scratch))
         try:
             return apply(embedded.dsn)  # a server may be running over this folder
-        except migration.MigrationError as error:
-            raise click.ClickException(str(error)) from None
+        except migration.MigrationError:
+            raise
         except Exception:  # noqa: BLE001 - whatever it is, PostgreSQL is not running there: run it ourselves
             embedded.start()
         try:
             return apply(embedded.dsn)
-        except migration.MigrationError as error:
-            raise click.ClickException(str(error)) from None
         finally:
             embedded.stop()

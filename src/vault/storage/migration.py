@@ -7,11 +7,13 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
+import psycopg.errors
 
 from vault.errors import VaultError
-from vault.storage import statement
+from vault.storage import audit_statement, statement
 
 _LOCK = 0x4856_4D49  # any number, the same for every host
 _NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
@@ -54,21 +56,45 @@ def list_migrations(folder: Path) -> tuple[Migration, ...]:
     return tuple(found)
 
 
-def migrate(dsn: str, folder: Path | None = None) -> tuple[str, ...]:
-    """Apply what is missing, all of it or nothing; return the names."""
+def migrate(dsn: str, folder: Path | None = None, *, application_role: str = "") -> tuple[str, ...]:
+    """Apply what is missing, all of it or nothing; return the names. Then give the application's role its rights.
+
+    A role without the right to make tables may call this, too: it learns whether there is anything to do.
+    """
     migrations = list_migrations(folder or find_folder())
-    with psycopg.connect(dsn, cursor_factory=psycopg.RawCursor) as connection:
-        connection.execute(statement.MIGRATION_TIMEOUT)
-        connection.execute(statement.MIGRATION_LOCK.sql, (_LOCK,))
+    try:
+        with psycopg.connect(dsn, cursor_factory=psycopg.RawCursor) as connection:
+            connection.execute(statement.MIGRATION_TIMEOUT)
+            connection.execute(statement.MIGRATION_LOCK.sql, (_LOCK,))
+            applied = _apply(connection, migrations)
+            if application_role:
+                _grant(connection, application_role)
+            return applied
+    except psycopg.errors.InsufficientPrivilege as cause:
+        raise MigrationError(
+            "the database is not up to date, and this role may not change it: run `health-vault operator migrate` as the owner"
+        ) from cause
+
+
+def _apply(connection: psycopg.Connection[Any], migrations: tuple[Migration, ...]) -> tuple[str, ...]:
+    known = connection.execute(statement.KNOWS_MIGRATIONS.sql).fetchone()
+    if not known or not known[0]:
         connection.execute(statement.CREATE_SCHEMA)
         connection.execute(statement.CREATE_MIGRATION)
-        applied: dict[int, str] = dict(connection.execute(statement.MIGRATIONS.sql).fetchall())
-        _check(migrations, applied)
-        missing = [migration for migration in migrations if migration.number not in applied]
-        for migration in missing:
-            connection.execute(migration.sql.encode())
-            connection.execute(statement.ADD_MIGRATION.sql, (migration.number, migration.name, migration.checksum))
+    applied: dict[int, str] = dict(connection.execute(statement.MIGRATIONS.sql).fetchall())
+    _check(migrations, applied)
+    missing = [migration for migration in migrations if migration.number not in applied]
+    for migration in missing:
+        connection.execute(migration.sql.encode())
+        connection.execute(statement.ADD_MIGRATION.sql, (migration.number, migration.name, migration.checksum))
     return tuple(migration.name for migration in missing)
+
+
+def _grant(connection: psycopg.Connection[Any], role: str) -> None:
+    try:
+        connection.execute(audit_statement.GRANT_APPLICATION.sql, (role,))
+    except (psycopg.errors.UndefinedObject, psycopg.errors.InvalidParameterValue) as cause:
+        raise MigrationError(f"rights cannot be given to {role}: {cause.diag.message_primary}") from cause
 
 
 def _check(migrations: tuple[Migration, ...], applied: dict[int, str]) -> None:

@@ -259,6 +259,12 @@ CREATE_MIGRATION = """
 """
 
 
+class Known(NamedTuple):
+    """Whether something is there."""
+
+    known: bool
+
+
 class Nothing(NamedTuple):
     """No row."""
 
@@ -277,12 +283,27 @@ class AppliedMigration(NamedTuple):
 
 
 MIGRATION_LOCK = Statement(sql="SELECT pg_advisory_xact_lock($1::bigint)", parameters=("bigint",), row=Lock)
+KNOWS_MIGRATIONS = Statement(sql="SELECT to_regclass('vault.migration') IS NOT NULL AS known", parameters=(), row=Known)
 MIGRATIONS = Statement(sql="SELECT number, checksum FROM vault.migration ORDER BY number", parameters=(), row=AppliedMigration)
 ADD_MIGRATION = Statement(
     sql="INSERT INTO vault.migration (number, name, checksum) VALUES ($1::integer, $2::text, $3::text)",
     parameters=("integer", "text", "text"),
     row=Nothing,
 )
+
+# -- roles of an embedded PostgreSQL --------------------------------------------------------------------------------------------------
+
+CREATE_ROLE = "CREATE ROLE {role} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE"
+ALTER_ROLE = "ALTER ROLE {role} PASSWORD {password}"
+
+
+class Role(NamedTuple):
+    """The name of a role."""
+
+    rolname: str
+
+
+FIND_ROLE = Statement(sql="SELECT rolname::text AS rolname FROM pg_roles WHERE rolname = $1::text", parameters=("text",), row=Role)
 
 # -- what sqlcheck asks of the catalogue -------------------------------------------------------------------------------------------
 
@@ -310,5 +331,5 @@ ALL: tuple[Statement[Any], ...] = (
     *(GET, APPLY, TRANSACTION_STATUS, LIST_CHILDREN, LIST_SUBTREE, COUNT_SUBTREE, LIST_EXPIRED),
     *(REGISTER, BOUNDARY, OUTLIVES, HEARTBEAT, FORGET_HOSTS, FORGET_HOST),
     ROOM,
-    *(MIGRATION_LOCK, MIGRATIONS, ADD_MIGRATION, TYPE_NAME, NULLABLE),
+    *(MIGRATION_LOCK, KNOWS_MIGRATIONS, MIGRATIONS, ADD_MIGRATION, FIND_ROLE, TYPE_NAME, NULLABLE),
 )

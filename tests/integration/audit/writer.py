@@ -20,7 +20,7 @@ Work = Callable[[Chain, int], None]  # the chain of a worker, and a descriptor t
 
 def make_chain(page: HostPage, path: Path) -> Chain:
     """Return the chain of the first device."""
-    return Chain(FileSink(path), page.audit_area(0), lambda: page.lock(AUDIT_LOCK), now)
+    return Chain(FileSink(path), page.audit_area(0), lambda: page.place_lock(AUDIT_LOCK), now)
 
 
 class Worker:

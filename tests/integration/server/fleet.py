@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,6 +87,7 @@ class Fleet:
     root: str = ""
     environment: dict[str, str] = field(default_factory=dict)
     connection_url: str = ""  # of a PostgreSQL that is not the server's own
+    audit: str = ""  # stanzas in place of the one device
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
@@ -110,7 +111,7 @@ class Fleet:
         config.write_text(
             f'listener "tcp" {{\n  address = "127.0.0.1:{self.port}"\n  tls_disable = true\n}}\n{storage}'
             f'audit_dir = "{self.audit_file.parent}"\n'
-            f'audit "file" "file" {{\n  options = {{ file_path = "{self.audit_file}" }}\n}}\n'
+            + (self.audit or f'audit "file" "file" {{\n  options = {{ file_path = "{self.audit_file}" }}\n}}\n')
         )
         return config
 
@@ -244,8 +245,8 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_fleet(workers: int) -> Iterator[Fleet]:
-    """Run an initialised, unsealed server; stopped on failure too.
+def running_fleet(workers: int, audit: Callable[[Path], str] | None = None) -> Iterator[Fleet]:
+    """Run an initialised, unsealed server; stopped on failure too. `audit` returns the audit stanzas of a server in a folder.
 
     Its folder is not one of pytest's: every session that starts closes the folder above them to all but its own user, the user
     of a running database included.
@@ -253,7 +254,7 @@ def running_fleet(workers: int) -> Iterator[Fleet]:
     with tempfile.TemporaryDirectory(prefix="health-vault-fleet-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         (folder / "audit").mkdir()
-        fleet = Fleet(folder=folder, port=free_port(), workers=workers)
+        fleet = Fleet(folder=folder, port=free_port(), workers=workers, audit=audit(folder) if audit else "")
         try:
             fleet.start()
             fleet.initialize()

@@ -42,7 +42,7 @@ class RefusingBroker(Broker):
         self.refused = set(refused)
         self.records: list[tuple[str, str]] = []
 
-    def record(self, kind: str, members: Any, error: str = "") -> None:
+    def record(self, kind: str, members: Any, error: str = "", path: str = "") -> None:
         """Keep or refuse a record."""
         del members
         if kind in self.refused:

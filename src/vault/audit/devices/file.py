@@ -5,8 +5,10 @@ and not when the log is wanted. A file that was moved away is a rotation, and th
 is a loss: nothing is accepted until somebody creates the file anew.
 """
 
+import errno
 import os
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,8 +22,22 @@ _FLAGS = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 class FileSink:
     """An append-only file, opened anew when its path names another one."""
 
-    def __init__(self, path: Path, mode: int = 0o600) -> None:
+    pause_seconds = 0.0  # files do not let anybody wait
+
+    def __init__(
+        self,
+        path: Path,
+        mode: int = 0o600,
+        *,
+        prefix: str = "",
+        flush: Callable[[int], None] | None = None,
+        write: Callable[[int, bytes], int] = syscall.write,
+    ) -> None:
+        """`flush` brings what was written to the disk before it counts."""
         self._path = path
+        self._prefix = prefix.encode()
+        self._flush = flush
+        self._write = write
         self._look_at_path = syscall.Look(str(path))
         self._mode = mode
         self._file = -1
@@ -78,7 +94,7 @@ class FileSink:
 
     def _recover_moved(self, file: int, known: Head) -> None:
         with suppress(OSError, ValueError):  # it was refused, and therefore moved away: what it lacks, the verifier will tell
-            head, cut = tail.recover(file, known)
+            head, cut = tail.recover(file, known, self._prefix)
             self._moved = None if head is None else (head, cut)
 
     def _take(self, file: int, known: Head | None) -> os.stat_result:
@@ -105,8 +121,13 @@ class FileSink:
         written = 0
         try:
             while written < len(data):
-                written += syscall.write(self._file, data[written:] if written else data)
-        except OSError:
+                written += self._write(self._file, data[written:] if written else data)
+            if self._flush is not None:
+                self._flush(self._file)
+        except OSError as error:
+            if error.errno == errno.EBADF:  # somebody closed it: the number may be another file's by the next record
+                self._file = -1
+                raise
             with suppress(OSError):
                 os.ftruncate(self._file, position.size)
             raise
@@ -115,9 +136,9 @@ class FileSink:
     def recover(self, known: Head | None) -> tuple[Head | None, int]:
         """Return the last record of the file; cut off what was not written whole, and so never accepted."""
         if self._moved is None:
-            return tail.recover(self._file, known)
+            return tail.recover(self._file, known, self._prefix)
         before, cut_before = self._moved
-        head, cut = tail.recover(self._file, before)
+        head, cut = tail.recover(self._file, before, self._prefix)
         if head is None:
             head = before._replace(position=tail.read_position(os.fstat(self._file)))
         return head, cut_before + cut

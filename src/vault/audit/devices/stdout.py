@@ -8,64 +8,49 @@ import select
 from collections.abc import Callable
 from contextlib import suppress
 
-from vault.audit.chain import TORN, WHOLE, Head, Position
+from vault.audit.chain import TORN, HalfWritten, Head, Position
+from vault.audit.devices.stream import WAIT_SECONDS, Stream
 from vault.clock import SystemClock
 
-WAIT_SECONDS = 2.0  # for a whole record; with all that a request waits for besides, it is refused within 5 s
 
-
-class StreamSink:
-    """Standard output, or any other stream that cannot be read back."""
+class StreamSink(Stream):
+    """Standard output, or any other stream that is open already."""
 
     def __init__(self, descriptor: int, monotonic: Callable[[], float] = SystemClock.monotonic) -> None:
+        super().__init__(WAIT_SECONDS, monotonic)
         self._descriptor = descriptor
-        self._monotonic = monotonic
         self._file = -1
-        self._wait_seconds = WAIT_SECONDS
-        self._separator = b""
 
     def open(self, known: Head | None) -> Position:
-        """Return a position that never moves: a stream has no size to compare."""
-        del known
+        """Open the stream once more, for this process and without blocking."""
         if self._file < 0:
             self._file = _open_again(self._descriptor)
-        self._wait_seconds, self._separator = WAIT_SECONDS, b""
-        return Position()
-
-    def recover(self, known: Head | None) -> tuple[Head | None, int]:
-        """Return what is known. After a failure nothing is waited for: all requests would queue up behind each other's wait."""
-        if known is None:
-            return None, 0
-        self._wait_seconds = 0.0
-        # Half a record may stand there; the next one must not be glued to it.
-        self._separator = b"\n" if known.state == TORN else b""
-        return known._replace(position=Position(), state=WHOLE), 0
+        return super().open(known)
 
     def write(self, data: bytes, position: Position) -> Position:
         """Write all of it within a bounded time; raises OSError, TimeoutError where nothing was written."""
-        data = self._separator + data
-        deadline = self._monotonic() + self._wait_seconds
+        # Half a record may stand there; the next one must not be glued to it.
+        separator = b"\n" if self._after == TORN else b""
+        data = separator + data
+        self._patience.begin()
         written = 0
         while written < len(data):
             try:
-                written += self._write_piece(data[written : written + select.PIPE_BUF], deadline)
+                written += self._write_piece(data[written : written + select.PIPE_BUF])
             except TimeoutError as error:
-                if written or self._separator:
-                    raise OSError("the stream got stuck within a record") from error
+                if written or separator:
+                    raise HalfWritten("the stream got stuck within a record") from error
                 raise
         return position
 
-    def _write_piece(self, piece: bytes, deadline: float) -> int:
+    def _write_piece(self, piece: bytes) -> int:
         """Wait for room and return how much was written; the kernel takes a piece whole or not at all."""
-        poll = select.poll()
-        poll.register(self._file, select.POLLOUT)
         while True:
-            left_seconds = deadline - self._monotonic()
-            ready = poll.poll(max(0, int(left_seconds * 1000)))
+            ready = self._patience.await_event(self._file, select.POLLOUT)
             if ready:
                 with suppress(BlockingIOError):  # somebody else took the room
                     return os.write(self._file, piece)
-            if not ready or left_seconds <= 0:
+            if not ready or self._patience.is_over:
                 raise TimeoutError("nobody reads the stream")
 
 

@@ -2,11 +2,10 @@
 
 import os
 
-from vault.audit.chain import NOTING, Head, Position, follows, parse_head
+from vault.audit.chain import BEGINNING, NOTING, Head, Position, follows, parse_head
 
 _TAIL_BYTES = 64 * 1024
 _LINE_BYTES_MAX = 512 * 1024 * 1024  # beyond any record
-_BEGINNING = b'{"time":"'  # of every record
 
 
 def read_position(found: os.stat_result) -> Position:
@@ -14,7 +13,7 @@ def read_position(found: os.stat_result) -> Position:
     return Position(found.st_size, found.st_dev, found.st_ino)
 
 
-def recover(file: int, known: Head | None) -> tuple[Head | None, int]:
+def recover(file: int, known: Head | None, prefix: bytes = b"") -> tuple[Head | None, int]:
     """Return the last record of a file (None: it has none) and how many torn bytes after it were cut off.
 
     Raises OSError for a file that lost records which this host knows to have written, ValueError for what is no log.
@@ -26,8 +25,9 @@ def recover(file: int, known: Head | None) -> tuple[Head | None, int]:
         _refuse_other_content(file, known, head, position)
     cut = position.size - end
     if cut:
-        torn = os.pread(file, len(_BEGINNING), end)
-        if torn.strip(b"\0") and torn != _BEGINNING[:cut]:  # zeros: power was lost before the bytes were on the disk
+        beginning = prefix + BEGINNING
+        torn = os.pread(file, len(beginning), end)
+        if torn.strip(b"\0") and torn != beginning[:cut]:  # zeros: power was lost before the bytes were on the disk
             raise ValueError("what follows the last record is not ours to cut off")
         os.ftruncate(file, end)
     return head, cut

@@ -26,9 +26,9 @@ class DevicePath:
 class EnableArgs(DevicePath):
     """A new device."""
 
-    type: str = arg(STRING, "file or stdout.", default="")
+    type: str = arg(STRING, "file, stdout, socket, syslog or postgres.", default="")
     description: str = arg(STRING, "What it is for, in words for people.", default="")
-    options: Mapping[str, str] = arg(PAIRS, "Options: file_path, mode, hmac_accessor, elide_list_responses.", default=None)
+    options: Mapping[str, str] = arg(PAIRS, "Options of its kind, and filter, hmac_accessor, elide_list_responses.", default=None)
     local: bool = arg(BOOL, "Do not replicate.", default=False)
 
 

@@ -2,7 +2,7 @@
 
 A worker sees that the row has changed because it is another object, and swaps its devices before the request is put on record.
 While sealed the row cannot be read; a plain copy without salts says where records go, and they are hashed with a salt of this
-start. The copy is not protected against whoever can write to the database, so its files must lie in the configured folder as well.
+start. The copy is not protected against whoever can write to the database, so its files and addresses must be allowed as well.
 """
 
 import threading
@@ -12,7 +12,9 @@ from pathlib import Path
 
 import msgspec
 
-from vault.audit.device import Device, DeviceConfig, Host, file_path, make_device
+from vault.audit.chain import LOCK_SECONDS_MAX
+from vault.audit.device import Device, DeviceConfig, Host, address_of, file_path, make_device, require_complete
+from vault.audit.record import NO_HEADERS
 from vault.audit.trail import Broker
 from vault.crypto import random
 from vault.errors import InvalidRequest
@@ -41,6 +43,7 @@ class StoredTable:
     devices: tuple[StoredDevice, ...] = ()
     declared_salts: Mapping[str, bytes] = field(default_factory=dict)
     next_slot: int = 0
+    headers: Mapping[str, bool] = field(default_factory=dict)  # of requests that are put on record, and whether hashed
 
 
 def _decode_table(value: bytes) -> StoredTable:
@@ -64,11 +67,15 @@ def resolve_file(audit_dir: str, name: str) -> str:
 class AuditTable:
     """The devices of one worker, kept as the row says."""
 
-    def __init__(self, broker: Broker, host: Host, store: Store, audit_dir: str, declared: tuple[Device, ...]) -> None:
+    def __init__(
+        self, broker: Broker, host: Host, store: Store, audit_dir: str, declared: tuple[Device, ...], *, addresses: tuple[str, ...] = ()
+    ) -> None:
+        """`addresses` are those that devices of the API may send to."""
         self._broker = broker
         self._host = host
         self._store = store
         self._audit_dir = audit_dir
+        self._addresses = addresses
         self._declared = declared
         self._start_salt = random.random_bytes(SALT_BYTES)
         self._swapping = threading.Lock()
@@ -76,6 +83,7 @@ class AuditTable:
         self._plain: bytes | None = None
         self._is_open = False
         self._made: dict[bytes, Device] = {}
+        require_complete(self._declared_configs)
         broker.devices = declared  # until the row is read: never without devices where the configuration has some
 
     # -- every request ------------------------------------------------------------------------------------------------
@@ -95,6 +103,7 @@ class AuditTable:
         with self._swapping:
             declared = tuple(device.with_salt(table.declared_salts[device.config.path]) for device in self._declared)
             self._swap((*declared, *(self._make(stored.config, stored.salt) for stored in table.devices)))
+            self._broker.headers = table.headers
             self._entry, self._plain, self._is_open = entry, None, True
 
     def _add_salts(self, transaction: Transaction) -> None:
@@ -114,10 +123,12 @@ class AuditTable:
             allowed = [config for config in configs if self._is_allowed(config)]
             self._swap((*self._declared, *(self._make(config, self._start_salt) for config in allowed)))
             self._entry, self._plain, self._is_open = None, plain, False
+            self._broker.headers = NO_HEADERS  # they stand in the row
 
     def _is_allowed(self, config: DeviceConfig) -> bool:
         try:
-            self.check_file(config)
+            self.check_place(config)
+            make_device(config, self._start_salt, self._host)
         except InvalidRequest:
             return False
         return True
@@ -147,14 +158,17 @@ class AuditTable:
 
     def list_configs(self, transaction: Transaction) -> tuple[DeviceConfig, ...]:
         """Return all devices, those of the configuration first."""
-        return (*(device.config for device in self._declared), *(stored.config for stored in self.read(transaction).devices))
+        return (*self._declared_configs, *(stored.config for stored in self.read(transaction).devices))
 
     def is_declared(self, path: str) -> bool:
         """Return whether the configuration declares a device."""
         return any(device.config.path == path for device in self._declared)
 
-    def check_file(self, config: DeviceConfig) -> None:
-        """Refuse a file outside the configured folder, or one that the configuration writes to."""
+    def check_place(self, config: DeviceConfig) -> None:
+        """Refuse a file outside the configured folder or in use by the configuration, and an address that it does not allow."""
+        address = address_of(config)
+        if address and address not in self._addresses:
+            raise InvalidRequest("the address is not among those that the configuration allows (audit_addresses)")
         name = file_path(config)
         if config.kind != "file" or not name or name in STREAMS:
             return
@@ -165,18 +179,32 @@ class AuditTable:
     def add(self, transaction: Transaction, config: DeviceConfig) -> Device:
         """Store a device and return it, ready for its first record. Raises InvalidRequest."""
         table = self.read(transaction)
-        self.check_file(config)
+        self.check_place(config)
         place = _resolve(config)
         if place and place in {_resolve(stored.config) for stored in table.devices}:
             raise InvalidRequest("file_path is in use")
         config = replace(config, slot=self._choose_slot(table))
         salt = random.random_bytes(SALT_BYTES)
         device = make_device(config, salt, self._host)
-        with self._host.lock(config.slot):  # what an earlier device of this slot left is none of this one's business
-            self._host.area(config.slot)[:] = bytes(AUDIT_SLOT_BYTES)
+        self._clear(config.slot)
         devices = (*table.devices, StoredDevice(config=config, salt=salt))
+        require_complete((*self._declared_configs, *(stored.config for stored in devices)))
         self._save(transaction, replace(table, devices=devices, next_slot=config.slot + 1))
         return device
+
+    def _clear(self, slot: int) -> None:
+        """Forget what an earlier device of a slot left."""
+        lock = self._host.lock(slot)
+        if not lock.take(LOCK_SECONDS_MAX):
+            raise InvalidRequest("an earlier device of this place is still busy, try again")
+        try:
+            self._host.area(slot)[:] = bytes(AUDIT_SLOT_BYTES)
+        finally:
+            lock.release()
+
+    @property
+    def _declared_configs(self) -> tuple[DeviceConfig, ...]:
+        return tuple(device.config for device in self._declared)
 
     def _choose_slot(self, table: StoredTable) -> int:
         used = {device.config.slot for device in self._declared} | {stored.config.slot for stored in table.devices}
@@ -191,8 +219,14 @@ class AuditTable:
         found = next((stored for stored in table.devices if stored.config.path == path), None)
         if found is None:
             return None
-        self._save(transaction, replace(table, devices=tuple(stored for stored in table.devices if stored is not found)))
+        devices = tuple(stored for stored in table.devices if stored is not found)
+        require_complete((*self._declared_configs, *(stored.config for stored in devices)))
+        self._save(transaction, replace(table, devices=devices))
         return self._find(path)
+
+    def save_headers(self, transaction: Transaction, headers: Mapping[str, bool]) -> None:
+        """Put these request headers on record from the next request on."""
+        self._save(transaction, replace(self.read(transaction), headers=headers))
 
     def _find(self, path: str) -> Device | None:
         return next((device for device in self._broker.devices if device.config.path == path), None)

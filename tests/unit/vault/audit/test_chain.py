@@ -1,11 +1,11 @@
 import threading
-from contextlib import AbstractContextManager
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.unit.vault.audit.world import Page, body, now, read_records
-from vault.audit.chain import _STATE, GENESIS, NOTING, TORN, Chain, Head, Position, parse_line
+from vault.audit.chain import _STATE, GENESIS, NOTING, QUEUE_SECONDS_MAX, TORN, Chain, Head, Position, parse_line
 from vault.audit.devices.file import FileSink
 from vault.audit.verify import verify
 from vault.errors import AuditFailed
@@ -13,6 +13,8 @@ from vault.errors import AuditFailed
 
 class FailingSink:
     """Fails as it is told, and remembers what it was given."""
+
+    pause_seconds = 0.0
 
     def __init__(self, failure: BaseException | None = None) -> None:
         self.failure = failure
@@ -59,13 +61,13 @@ def test_append_of_others_fails_with_the_writer_that_took_them() -> None:
     page, sink = Page(), FailingSink()
     entered, go_on = threading.Event(), threading.Event()
 
-    class Dying(AbstractContextManager[None]):
-        def __enter__(self) -> None:
+    class Dying:
+        def take(self, seconds: float) -> bool:
             entered.set()
             go_on.wait(10)
             raise SystemExit
 
-        def __exit__(self, *_: object) -> None:
+        def release(self) -> None:
             return
 
     chain = Chain(sink, page.areas[0], Dying, now)
@@ -91,6 +93,33 @@ def test_append_of_others_fails_with_the_writer_that_took_them() -> None:
     assert "accepted" not in outcomes
     assert len(outcomes) == 4
     assert not sink.written
+
+
+def test_append_that_waited_for_a_slow_one_goes_on_at_once() -> None:
+    """Who queued up while another wrote is woken when that is done, and not refused after its patience."""
+    entered, go_on = threading.Event(), threading.Event()
+
+    class Slow(FailingSink):
+        def write(self, data: bytes, position: Position) -> Position:
+            entered.set()
+            go_on.wait(10)
+            return super().write(data, position)
+
+    sink = Slow()
+    chain = Page().chain(sink)
+    threads = [threading.Thread(target=chain.append, args=(body(index),)) for index in range(4)]
+    threads[0].start()
+    assert entered.wait(10)
+    for thread in threads[1:]:
+        thread.start()
+    while len(chain._queue) < 3:
+        pass
+    begun = time.monotonic()
+    go_on.set()
+    for thread in threads:
+        thread.join(10)
+    assert b"".join(sink.written).count(b"\n") == 4
+    assert time.monotonic() - begun < QUEUE_SECONDS_MAX * 0.9
 
 
 @pytest.mark.parametrize("record", [b'{"time":"x",\n"type":"y"', b"", b"{", b"not json", b'{"type":"y"', b'\n{"time":"x"'])

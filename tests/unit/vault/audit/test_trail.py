@@ -331,6 +331,7 @@ def test_records_are_one_line_whatever_a_client_sends(tmp_path: Path, text: str)
     request = make_request(path=f"secret/{text}", headers={"user-agent": text, text: "x"}, data={text: text, "n": Number("1.50")}, id=text)
     token = replace(TOKEN, display_name=text, meta={"m": text}, policies=(text,), accessor=text)
     broker = page.broker(page.device(tmp_path / "hashed", 0), page.device(tmp_path / "raw", 1, log_raw="true", hmac_accessor="false"))
+    broker.headers = {"user-agent": False, text: False}
     with pytest.raises(PermissionDenied):
         _handle(
             broker,
@@ -350,6 +351,18 @@ def test_records_are_one_line_whatever_a_client_sends(tmp_path: Path, text: str)
         assert records[1]["error"] == f"denied {shown}"
         assert records[3]["response"]["warnings"] == [shown]
         assert verify([tmp_path / name]).ok
+
+
+def test_credentials_are_hashed_whatever_the_broker_is_told(tmp_path: Path) -> None:
+    """A row that somebody changed shows no token either."""
+    page = Page()
+    broker = page.broker(page.device(tmp_path / "log", log_raw="true"))
+    broker.headers = {"x-vault-token": False, "authorization": False, "x-other": False}
+    _answer(broker, make_request(headers={"x-vault-token": "hvs.t", "authorization": "Bearer hvs.t", "x-other": "o"}), Response())
+    shown = read_records(tmp_path / "log")[0]["request"]["headers"]
+    assert shown["x-other"] == ["o"]
+    assert "hvs.t" not in (tmp_path / "log").read_text()
+    assert shown["x-vault-token"][0].startswith("hmac-sha256:")
 
 
 def _nest(depth: int) -> Any:

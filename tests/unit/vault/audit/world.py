@@ -1,6 +1,5 @@
 """A chain on a file without a server: the shared page is a bytearray, and its lock one of this process."""
 
-from contextlib import AbstractContextManager
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -32,14 +31,27 @@ def now() -> str:
     return NOW
 
 
+class PageLock:
+    """A lock as the host's."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+
+    def take(self, seconds: float) -> bool:
+        return self._lock.acquire(timeout=seconds)
+
+    def release(self) -> None:
+        self._lock.release()
+
+
 class Page:
     """The areas and locks that all processes of a host share."""
 
     def __init__(self) -> None:
         self.areas = [memoryview(bytearray(AUDIT_SLOT_BYTES)) for _ in range(4)]
-        self.locks = [Lock() for _ in range(4)]
+        self.locks = [PageLock() for _ in range(4)]
 
-    def lock(self, slot: int) -> AbstractContextManager[Any]:
+    def lock(self, slot: int) -> PageLock:
         """Return the lock of a slot."""
         return self.locks[slot]
 

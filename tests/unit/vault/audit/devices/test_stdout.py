@@ -7,7 +7,8 @@ import pytest
 
 from tests.unit.vault.audit.world import Page, body
 from vault.audit.chain import Chain, parse_line
-from vault.audit.devices.stdout import WAIT_SECONDS, StreamSink
+from vault.audit.devices.stdout import StreamSink
+from vault.audit.devices.stream import WAIT_SECONDS
 from vault.audit.verify import verify
 from vault.errors import AuditFailed
 
@@ -51,7 +52,7 @@ def test_append_refuses_when_nobody_reads(pipe: tuple[int, int]) -> None:
         with pytest.raises(AuditFailed) as refused:
             chain.append(body(0))
         assert isinstance(refused.value.__cause__, TimeoutError)
-    assert chain._sink._wait_seconds == 0  # type: ignore[attr-defined]  # the sink that was put in above
+    assert chain._sink._patience.left_seconds == 0  # type: ignore[attr-defined]  # the sink that was put in above
     with pytest.raises(AuditFailed):
         _stream(page, pipe[1]).append(body(0))
     assert WAIT_SECONDS < 2.5

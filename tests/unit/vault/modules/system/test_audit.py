@@ -189,6 +189,72 @@ def test_refused_request_is_recorded_and_a_dead_device_refuses(world: World, fol
     assert not [path for path in world.rows.rows if path.endswith("sys/policy/p")]
 
 
+ADDRESSES = [
+    {"type": "socket", "options": {"address": "192.0.2.1:80"}},
+    {"type": "socket", "options": {"address": "127.0.0.1:81"}},
+    {"type": "socket", "options": {"address": "/run/other", "socket_type": "unix"}},
+    {"type": "syslog"},
+    {"type": "syslog", "options": {"address": "192.0.2.1:514"}},
+]
+
+
+@pytest.mark.parametrize("fields", ADDRESSES, ids=str)
+def test_enable_refuses_addresses_that_are_not_allowed(folder: Path, fields: dict[str, Any]) -> None:
+    """No call sends records anywhere but where the configuration allows; a planted address is not followed while sealed."""
+    import msgspec
+
+    world = World(folder, (DeviceConfig(path="d/", kind="file", slot=0, options={"file_path": str(folder / "d")}, declared=True),))
+    with pytest.raises(InvalidRequest, match="audit_addresses"):
+        world.answer(Operation.UPDATE, "sys/audit/x", fields)
+    planted = DeviceConfig(path="evil/", kind=fields["type"], slot=5, options=fields.get("options"))
+    world.first.store.run(lambda transaction: transaction.put_plain(PLAIN, msgspec.json.encode((planted,))))
+    late = world.worker()
+    late.audit.refresh_sealed(late.store.read())
+    assert [device.config.path for device in late.broker.devices] == ["d/"]
+
+
+def test_enable_takes_an_allowed_address(folder: Path) -> None:
+    """Then it is a device as others, and begins with a record."""
+    import socket
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
+        log.bind(str(folder / "s"))
+        world = World(folder, addresses=(str(folder / "s"),))
+        world.write("sys/audit/x", type="syslog", options={"address": str(folder / "s")})
+        assert b'"type":"enabled"' in log.recv(65536)
+        world.delete("sys/audit/x")
+        received = b""
+        while b'"type":"disabled"' not in received:
+            received = log.recv(65536)
+        world.read("sys/audit")
+        with pytest.raises(BlockingIOError):
+            log.recv(65536, socket.MSG_DONTWAIT)
+
+
+def test_some_device_takes_every_path(folder: Path) -> None:
+    """A filtered device is not the only one, nor is the last one without a filter disabled."""
+    world = World(folder)
+    with pytest.raises(InvalidRequest, match="without a filter"):
+        enable(world, "some", folder / "some.log", filter="secret/*")
+    enable(world, "all", folder / "all.log")
+    enable(world, "some", folder / "some.log", filter="secret/*")
+    with pytest.raises(InvalidRequest, match="without a filter"):
+        world.delete("sys/audit/all")
+    with pytest.raises(InvalidRequest, match="filter must be"):
+        enable(world, "wrong", folder / "wrong.log", filter="a*b")
+    world.read("sys/audit")
+    assert [record["type"] for record in records(folder / "some.log")] == ["enabled"]
+    world.delete("sys/audit/some")
+    world.delete("sys/audit/all")
+
+
+def test_declared_devices_that_all_filter_stop_the_start(folder: Path) -> None:
+    """A configuration of which some paths would be on record nowhere is refused."""
+    options = {"file_path": str(folder / "d"), "filter": "secret/*"}
+    with pytest.raises(InvalidRequest, match="without a filter"):
+        World(folder, (DeviceConfig(path="d/", kind="file", slot=0, options=options, declared=True),))
+
+
 def test_audit_paths_need_sudo(world: World) -> None:
     """Update without sudo is not enough; hashing needs none."""
     token = world.holder('path "*" { capabilities = ["create", "read", "update", "delete", "list"] }')

@@ -33,6 +33,7 @@ from vault.modules.engines.kv import upgrade
 from vault.modules.engines.kv.backend import VERSIONS
 from vault.modules.policy.store import PolicyStore
 from vault.modules.system.audit import AuditPaths
+from vault.modules.system.audit_headers import AuditHeaderPaths
 from vault.modules.system.audit_table import AuditTable
 from vault.modules.system.capabilities import CapabilityPaths
 from vault.modules.system.cors import CorsPaths
@@ -125,9 +126,9 @@ class Worker:
         )
         self._make_gate(world)
         self.broker = Broker(world.now_text, self.observer)
-        host = Host(page.audit_area, lambda slot: page.lock(AUDIT_LOCK + slot), world.now_text)
+        host = Host(page.audit_area, lambda slot: page.place_lock(AUDIT_LOCK + slot), world.now_text)
         declared = tuple(make_device(config, bytes(32), host) for config in world.declared)
-        self.audit = AuditTable(self.broker, host, self.store, world.audit_dir, declared)
+        self.audit = AuditTable(self.broker, host, self.store, world.audit_dir, declared, addresses=world.audit_addresses)
         self.remounts = RemountPaths(self.mounts, self.revoker, self.store)
         self.tunes = TunePaths(self.mounts, self.store, clock, upgrade)
         self.expiry = self._expiry(wrapping, clock)
@@ -202,6 +203,7 @@ class Worker:
             *UiPaths(self.mounts).paths(),
             *SpecPaths(self.mounts).paths(),
             *AuditPaths(self.audit, world.audit_dir).paths(),
+            *AuditHeaderPaths(self.audit).paths(),
             *tool_paths(),
             *host_paths(),
             *version_paths(),
@@ -228,12 +230,15 @@ class World:
     origins: tuple[str, ...] = ()
     prometheus = True
 
-    def __init__(self, audit_dir: Path | None = None, declared: tuple[DeviceConfig, ...] = ()) -> None:
+    audit_addresses: tuple[str, ...] = ()
+
+    def __init__(self, audit_dir: Path | None = None, declared: tuple[DeviceConfig, ...] = (), addresses: tuple[str, ...] = ()) -> None:
         self.rows = SystemRows()
         self.page = HostPage()
         self.physical = self.make_physical()
         self.clock = FakeClock()
         self.audit_dir = str(audit_dir) if audit_dir else ""
+        self.audit_addresses = addresses
         self.declared = declared
         self.first = Worker(self)
         self._requests = 0
@@ -317,6 +322,7 @@ class World:
         wrap: int | None = None,
         address: str = "",
         open_doors: frozenset[str] = frozenset(),
+        headers: Mapping[str, str] | None = None,
     ) -> Response | None:
         """Send a request, with the fields that a request of its kind has."""
         self._requests += 1
@@ -330,6 +336,7 @@ class World:
             wrap_ttl_seconds=wrap,
             remote_address=address,
             open_doors=open_doors,
+            headers=headers or {},
         )
         return target.core.handle(request)
 
