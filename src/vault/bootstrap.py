@@ -7,7 +7,10 @@ from pathlib import Path
 import structlog
 
 from vault import path_help
+from vault.audit.checkpointer import Checkpointer
 from vault.audit.device import Device, DeviceConfig, Host, make_device
+from vault.audit.places import make_place
+from vault.audit.retention import Retention
 from vault.audit.trail import Broker
 from vault.authority import Authority
 from vault.clock import Clock, SystemClock, format_rfc3339_nano
@@ -28,6 +31,7 @@ from vault.modules.policy.store import PolicyStore
 from vault.modules.system.audit import AuditPaths
 from vault.modules.system.audit_table import AuditTable
 from vault.modules.system.capabilities import CapabilityPaths
+from vault.modules.system.evidence import evidence_paths
 from vault.modules.system.host import host_paths
 from vault.modules.system.leases import LeasePaths
 from vault.modules.system.mounts import MountPaths
@@ -50,6 +54,7 @@ from vault.storage.barrier import Barrier
 from vault.storage.cache import Cache
 from vault.storage.coherence import Listener
 from vault.storage.embedded import Embedded
+from vault.storage.evidence import CheckpointTable, Partitions
 from vault.storage.postgres import Postgres
 from vault.storage.transaction import Store, Transaction
 from vault.wrapping import Wrapping
@@ -92,6 +97,8 @@ class Service:
         declared = declared_devices(settings, host)
         broker = Broker(self._now_text)
         devices = AuditTable(broker, host, self._store, settings.audit_dir, declared)
+        self._checkpointer = self._make_checkpointer(devices)
+        self._seal.before_seal.append(lambda: self._checkpointer.cover_all("seal"))
         tune = TunePaths(self._mounts, self._store, self._clock, kv_upgrade)
         remount = RemountPaths(self._mounts, revoker, self._store)
         self._expiry = self._make_expiry(leases, wrapping)
@@ -120,11 +127,23 @@ class Service:
             help=path_help.ENDPOINT,
         )
 
+    def _make_checkpointer(self, devices: AuditTable) -> Checkpointer:
+        return Checkpointer(
+            page=self._page,
+            store=self._store,
+            place=make_place(self._settings, CheckpointTable(self._dsn)),
+            devices=devices.list_current,
+            is_open=self._seal.is_open,
+            clock=self._clock,
+            settings=self._settings.checkpoints,
+        )
+
     def _make_expiry(self, leases: LeaseStore, wrapping: Wrapping) -> ExpiryWorker:
         """Return the background work. All that it writes goes through a fence: a paused leader writes nothing."""
         leadership = Leadership(self._store, self._clock)
         fenced = Fenced(self._store, leadership)
         revoker = self._make_revoker(fenced, leases, wrapping)
+        tables = Partitions(self._dsn), CheckpointTable(self._dsn)
         return ExpiryWorker(
             self._store,
             self._mounts,
@@ -135,6 +154,7 @@ class Service:
             chores=(
                 RemountPaths(self._mounts, revoker, fenced).finish_all,
                 TunePaths(self._mounts, fenced, self._clock, kv_upgrade).finish_all,
+                Retention(fenced.run, *tables, self._clock, self._settings.audit_retention_days).run,
             ),
         )
 
@@ -175,7 +195,8 @@ class Service:
                 *tool_paths(),
                 *host_paths(),
                 *version_paths(),
-                *AuditPaths(devices, settings.audit_dir).paths(),
+                *AuditPaths(devices, settings.audit_dir, self._checkpointer.close).paths(),
+                *evidence_paths(),
             ),
             help="The system backend controls the server.",
             system=True,
@@ -200,10 +221,12 @@ class Service:
         self._physical.open()
         self._listener.start()
         self._expiry.start()
+        self._checkpointer.start()
 
     def stop_worker(self) -> None:
         """End background work and close connections."""
         self._expiry.stop()
+        self._checkpointer.stop()
         self._listener.stop()
         self._physical.close()
 

@@ -59,3 +59,6 @@ CACHED_ABSENT_MAX = 4_096  # names known not to exist: random tokens must cost l
 RESTART_SECONDS = 0.5  # a worker that cannot start is tried again no faster
 
 SPENT_GRACE_SECONDS = 10  # the last request of a spent token is answered within 5 s; only then may others clear the token away
+
+AUDIT_RETENTION_DAYS = 2_555  # seven years
+AUDIT_RETENTION_DAYS_MIN = 2_190  # six years, as 45 CFR 164.316(b)(2)(i) asks; the function that detaches partitions has the same

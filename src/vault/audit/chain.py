@@ -36,6 +36,7 @@ _MISREAD = re.compile("[\x80-\x9f\u2028-\u202e\u2066-\u2069]")
 _HEAD = struct.Struct("<Q32s16sQQQ")  # number, hash, log id, size, device, inode
 _STATE = _HEAD.size
 _BEGINNING = b'{"time":"'  # of every record
+_LOOKS = 100  # at a head that others may be noting
 
 
 class Position(NamedTuple):
@@ -91,6 +92,14 @@ class Chain:
         self._now = now
         self._queue: deque[_Ticket] = deque()
         self._writing = Lock()
+
+    def find_head(self) -> Head | None:
+        """Return the last record that is noted, without waiting for a writer; None if there is none, or it changes all the time."""
+        for _ in range(_LOOKS):
+            head = self._read_head()
+            if head is None or (head.state != NOTING and head == self._read_head()):
+                return head
+        return None
 
     def append(self, body: bytes) -> None:
         """Append a JSON object without its closing brace; raises AuditFailed if it was not written whole.

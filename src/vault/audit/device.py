@@ -14,6 +14,7 @@ from vault.audit.hasher import Hasher
 from vault.errors import InvalidRequest
 from vault.logical.args import parse_bool
 
+STREAMS = frozenset({"stdout", "/dev/stdout"})  # as the file of a file device
 _EXECUTABLE = 0o111
 _OWNER = 0o600
 _MODE_MAX = 0o777
@@ -103,7 +104,7 @@ def _make_file(config: DeviceConfig) -> Sink:
     if not path:
         raise InvalidRequest("file_path is required")
     mode = _parse_mode(config.option("mode", "0600"))
-    return _make_stdout(config) if path in {"stdout", "/dev/stdout"} else FileSink(Path(path), mode)
+    return _make_stdout(config) if path in STREAMS else FileSink(Path(path), mode)
 
 
 def _parse_mode(text: str) -> int:

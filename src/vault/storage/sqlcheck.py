@@ -14,7 +14,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import psycopg
 from psycopg import pq
 
-from vault.storage import migration, statement
+from vault.storage import evidence_statement, migration, statement
 from vault.storage.embedded import Embedded
 
 _PYTHON: dict[Any, frozenset[str]] = {
@@ -28,7 +28,10 @@ _PYTHON: dict[Any, frozenset[str]] = {
 }
 
 
-def check(dsn: str, statements: tuple[statement.Statement[Any], ...] = statement.ALL) -> tuple[str, ...]:
+STATEMENTS = (*statement.ALL, *evidence_statement.ALL)
+
+
+def check(dsn: str, statements: tuple[statement.Statement[Any], ...] = STATEMENTS) -> tuple[str, ...]:
     """Return what does not match, one sentence each."""
     with psycopg.connect(dsn, cursor_factory=psycopg.RawCursor) as connection:
         return tuple(fault for item in statements for fault in _check(connection, item))
@@ -88,7 +91,7 @@ def main() -> int:
             embedded.stop()
     for fault in faults:
         print(fault, file=sys.stderr)  # noqa: T201 - a command line tool
-    print(f"{len(statement.ALL)} statements checked, {len(faults)} faults")  # noqa: T201 - a command line tool
+    print(f"{len(STATEMENTS)} statements checked, {len(faults)} faults")  # noqa: T201 - a command line tool
     return 1 if faults else 0
 
 

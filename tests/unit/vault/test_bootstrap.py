@@ -44,6 +44,8 @@ SUDO = {
     "read sys/audit",
     "update sys/audit/{path*}",
     "delete sys/audit/{path*}",
+    "read sys/config/auditing/checkpoint-key",
+    "read sys/config/auditing/checkpoints",
     "read sys/leases",
     "list sys/leases/lookup",
     "list sys/leases/lookup/{prefix*}",

@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.unit.vault.modules.engines.rows import Rows
 from vault import path_help
+from vault.audit.checkpointer import Checkpointer
 from vault.audit.device import Device, DeviceConfig, Host, make_device
 from vault.audit.trail import Broker
 from vault.authority import Authority
@@ -31,6 +32,7 @@ from vault.modules.policy.store import PolicyStore
 from vault.modules.system.audit import AuditPaths
 from vault.modules.system.audit_table import AuditTable
 from vault.modules.system.capabilities import CapabilityPaths
+from vault.modules.system.evidence import evidence_paths
 from vault.modules.system.host import host_paths
 from vault.modules.system.leases import LeasePaths
 from vault.modules.system.mounts import MountPaths
@@ -47,6 +49,7 @@ from vault.mounts import Mounts, Registry, default_mounts
 from vault.revocation import Revoker
 from vault.seal import Seal
 from vault.secret import Secret
+from vault.settings import Checkpoints
 from vault.storage.barrier import Barrier
 from vault.storage.cache import Cache
 from vault.storage.physical import Change, Physical, Prepared
@@ -75,6 +78,19 @@ class FakeClock:
     def advance(self, seconds: float) -> None:
         """Let time pass."""
         self.ns += int(seconds * 1e9)
+
+
+class Lines:
+    """Where checkpoints go."""
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        self.fault: Exception | None = None
+
+    def append(self, line: bytes) -> None:
+        if self.fault is not None:
+            raise self.fault
+        self.lines.append(line)
 
 
 class SystemRows(Rows):
@@ -106,6 +122,7 @@ class Worker:
         host = Host(page.audit_area, lambda slot: page.lock(AUDIT_LOCK + slot), world.now_text)
         declared = tuple(make_device(config, bytes(32), host) for config in world.declared)
         self.audit = AuditTable(self.broker, host, self.store, world.audit_dir, declared)
+        self.checkpointer = self._checkpointer(world)
         self.remounts = RemountPaths(self.mounts, self.revoker, self.store)
         self.tunes = TunePaths(self.mounts, self.store, clock, upgrade)
         self.expiry = self._expiry(wrapping, clock)
@@ -134,6 +151,19 @@ class Worker:
             help=path_help.ENDPOINT,
         )
 
+    def _checkpointer(self, world: "World") -> Checkpointer:
+        made = Checkpointer(
+            page=world.page,
+            store=self.store,
+            place=world.place,
+            devices=self.audit.list_current,
+            is_open=self.seal.is_open,
+            clock=world.clock,
+            settings=Checkpoints(),
+        )
+        self.seal.before_seal.append(lambda: made.cover_all("seal"))
+        return made
+
     def _expiry(self, wrapping: Wrapping, clock: FakeClock) -> ExpiryWorker:
         self.leadership = Leadership(self.store, clock)
         fenced = Fenced(self.store, self.leadership)
@@ -157,7 +187,8 @@ class Worker:
             *LeasePaths(self.leases, self.tokens, self.mounts, self.revoker, self.store).paths(),
             *UiPaths(self.mounts).paths(),
             *SpecPaths(self.mounts).paths(),
-            *AuditPaths(self.audit, world.audit_dir).paths(),
+            *AuditPaths(self.audit, world.audit_dir, self.checkpointer.close).paths(),
+            *evidence_paths(),
             *tool_paths(),
             *host_paths(),
             *version_paths(),
@@ -175,6 +206,7 @@ class World:
         self.clock = FakeClock()
         self.audit_dir = str(audit_dir) if audit_dir else ""
         self.declared = declared
+        self.place = Lines()
         self.first = Worker(self)
         self._requests = 0
         self.background: Worker | None = None
