@@ -201,7 +201,7 @@ class _Checker:
             raise _Broken("spliced", number, f"record {number} belongs to another log")
         key = self._source.key
         if key is not None and key != (self.log, number):
-            raise _Broken("reordered", number, f"record {number} is stored as record {key[1]} of log {key[0]}")
+            raise _Broken("reordered", key[1], f"what is stored as record {key[1]} is record {number}")
         if number == self.number and record.get("hash") == self.hash:
             raise _Broken("repeated", number, f"record {number} stands here twice")
         if number < expected:

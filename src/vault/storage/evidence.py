@@ -19,7 +19,6 @@ CLOSING = "closing"  # the chain of the closing records
 _READ_ARGUMENTS: dict[str, Any] = {
     "connect_timeout": 5,
     "cursor_factory": psycopg.RawCursor,
-    "server_cursor_factory": psycopg.RawServerCursor,
     "options": "-c application_name=health-vault-audit -c default_transaction_isolation=repeatable\\ read",
 }
 _RETENTION_ARGUMENTS = ARGUMENTS | {"options": "-c statement_timeout=300000 -c lock_timeout=3000 -c application_name=health-vault"}
@@ -94,6 +93,7 @@ class AuditReader:
     """The audit tables as somebody reads them who writes nothing: one picture of them, whatever is added meanwhile."""
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        connection.server_cursor_factory = psycopg.RawServerCursor
         self._connection = connection
 
     def list_logs(self) -> tuple[str, ...]:
