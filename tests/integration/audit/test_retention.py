@@ -1,6 +1,7 @@
 """Retention of the audit table: old partitions are detached under a signed closing record, and what is left is a good log."""
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -29,11 +30,10 @@ MONTHS = ("2015_01", "2015_02", "2015_03")
 
 
 class World:
-    """A database of its own with partitions of 2015, and the store of a worker."""
+    """A database with partitions of 2015, and the store of a worker."""
 
     def __init__(self, dsn: str) -> None:
         self.dsn = dsn
-        migration.migrate(dsn)
         self.store: Store = worker(HostPage(), Memory(), Keyring.create())
         self.store.run(lambda transaction: transaction.put(SIGNING_KEY, bytes(range(32))))
         for month in range(1, 4):
@@ -76,12 +76,11 @@ class World:
 
 
 @pytest.fixture
-def world(dsn: str) -> World:
-    """Return a world that nobody has used; it goes with the server."""
-    name = f"retention_{os.urandom(4).hex()}"
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-    return World(make_conninfo(dsn, dbname=name))
+def world(dsn: str) -> Iterator[World]:
+    """Return a world, and leave the database empty."""
+    yield World(dsn)
+    migration.reset(dsn)
+    migration.migrate(dsn)
 
 
 @pytest.fixture(scope="module")
