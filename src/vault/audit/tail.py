@@ -18,18 +18,21 @@ class FileTail:
     def polls(self) -> Iterator[Iterable[bytes]]:
         """Yield the lines at the end, then each time what has come since; raises OSError if there is no file to begin with."""
         file = self._path.open("rb")
-        size = os.fstat(file.fileno()).st_size
-        file.seek(max(0, size - _TAIL_BYTES))
-        if size > _TAIL_BYTES:
-            file.readline()  # the rest of a line
-        rest = b""
-        while True:
-            was_moved = self._was_moved(file.fileno())
-            whole, _, rest = (rest + file.read()).rpartition(b"\n")
-            yield whole.split(b"\n") if whole else ()
-            if was_moved:  # before it was read to its end
-                file.close()
-                file, rest = self._path.open("rb"), b""
+        try:
+            size = os.fstat(file.fileno()).st_size
+            file.seek(max(0, size - _TAIL_BYTES))
+            if size > _TAIL_BYTES:
+                file.readline()  # the rest of a line
+            rest = b""
+            while True:
+                was_moved = self._was_moved(file.fileno())
+                whole, _, rest = (rest + file.read()).rpartition(b"\n")
+                yield whole.split(b"\n") if whole else ()
+                if was_moved:  # before it was read to its end
+                    file.close()
+                    file, rest = self._path.open("rb"), b""
+        finally:
+            file.close()
 
     def _was_moved(self, file: int) -> bool:
         try:

@@ -115,7 +115,7 @@ def _show(event: Event, as_json: bool) -> None:
         return
     who = _plain(event.who or "-") + (f" ({_plain(event.entity)})" if event.entity else "")
     where = f" from {_plain(event.address)}" if event.address else ""
-    outcome = " ".join(_plain(event.outcome).split())
+    outcome = _plain(" ".join(event.outcome.split()))
     click.echo(f"{_plain(event.time):<30} {who:<20} {_plain(event.operation):<8} {_plain(event.path)}  {outcome}{where}")
 
 
