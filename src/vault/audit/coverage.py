@@ -61,10 +61,6 @@ class Coverages:
     closings: list[Closing] = field(default_factory=list)
     closing_line: bytes = b""
 
-    def head_of(self, log: str) -> tuple[int, str] | None:
-        """Return the last record of a log that was removed under a closing record."""
-        return self.closed.get(log)
-
 
 def read(places: Iterable[tuple[str, Iterable[bytes]]], keys: Mapping[str, PublicKey]) -> Coverages:
     """Read checkpoints, place by place, oldest first; raises WrongCheckpoint."""

@@ -19,6 +19,7 @@ from vault.errors import StorageUnavailable
 from vault.logical.args import parse_duration
 
 _POLL_SECONDS = 0.5
+_CLOCKS_SECONDS = 86_400.0  # by which two clocks may differ
 _FOREVER = 1e11  # unix seconds, beyond the year 5000
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the records as they are.")
@@ -55,9 +56,9 @@ def search(files: tuple[Path, ...], *, limit: int, database: str | None, as_json
             found = _select((line for file in files for line in lines_of(file)), chosen, limit)
         else:
             with open_database(database) as reader:
-                # The table's clock is the database's: what it took a moment later was asked for within the time.
-                since = chosen.since.timestamp() - 60 if chosen.since else 0.0
-                until = chosen.until.timestamp() + 3600 if chosen.until else _FOREVER
+                # The table is ordered by the database's clock, records tell the server's.
+                since = chosen.since.timestamp() - _CLOCKS_SECONDS if chosen.since else 0.0
+                until = chosen.until.timestamp() + _CLOCKS_SECONDS if chosen.until else _FOREVER
                 found = _select(reader.lines_between(since, until), chosen, limit)
     except (OSError, EOFError) as error:
         raise click.ClickException(f"the file cannot be read: {error}") from None

@@ -10,8 +10,8 @@ import psycopg
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.integration.audit.logs import COVERED, KEY, RECORDS, Log, make_log
 from tests.integration.audit.test_retention import World
+from tests.unit.vault.audit.tampering import COVERED, KEY, RECORDS, Log, make_log
 from vault.audit.tail import TableTail
 from vault.cli.audit import audit
 from vault.storage import migration

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from tests.integration.audit.logs import KEY, KEYS, RECORDS, Log, make_log
+from tests.unit.vault.audit.tampering import KEY, KEYS, RECORDS, Log, make_log
 from tests.unit.vault.storage.test_transaction import worker
 from vault import limits
 from vault.audit import coverage

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.audit.conftest import Connection
-from tests.integration.audit.logs import KEYS, LAST_COVERED, RECORDS, TAMPERINGS, Log, Tamper, Tampered, make_log
+from tests.unit.vault.audit.tampering import KEYS, LAST_COVERED, RECORDS, TAMPERINGS, Log, Tamper, Tampered, make_log
 from vault.audit import coverage
 from vault.audit.coverage import WrongCheckpoint
 from vault.audit.source import Files, lines_of

@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.vault.modules.system.world import Worker, World
 from vault.audit import coverage
-from vault.audit.checkpoint import Checkpoint, Closing, check, parse_checkpoint, sign
+from vault.audit.checkpoint import Checkpoint, Closing, check, hash_line, parse_checkpoint, sign
 from vault.audit.coverage import Coverages
 from vault.audit.device import DeviceConfig
 from vault.audit.places import FilePlace
@@ -334,3 +334,20 @@ def test_closing_is_no_checkpoint() -> None:
     assert check(line, KEYS).statement == closing
     with pytest.raises(ValueError):
         parse_checkpoint(line)
+
+
+@pytest.mark.parametrize(
+    ("second", "kind", "number"),
+    [
+        (make_checkpoint(number=2, seq=6, prev="ef" * 32), "spliced", 2),
+        (make_checkpoint(number=3, seq=6, prev=hash_line(make_checkpoint())), "missing", 2),
+        (make_checkpoint(number=2, seq=5, prev=hash_line(make_checkpoint())), "rollback", 5),
+        (make_checkpoint(number=1, seq=6), "reordered", 1),
+    ],
+    ids=["spliced", "missing", "rollback", "reordered"],
+)
+def test_signed_checkpoints_that_do_not_follow_are_refused(second: bytes, kind: str, number: int) -> None:
+    """The right key is not enough: of two histories that it signed only one can be."""
+    with pytest.raises(coverage.WrongCheckpoint) as wrong:
+        coverage.read([("place", [make_checkpoint(), second])], KEYS)
+    assert (wrong.value.kind, wrong.value.number, wrong.value.line) == (kind, number, 2)

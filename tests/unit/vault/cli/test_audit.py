@@ -11,7 +11,7 @@ import orjson
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.integration.audit.logs import COVERED, FORGED, KEY, RECORDS, Log, cut_tail, make_log, sign_heads
+from tests.unit.vault.audit.tampering import COVERED, FORGED, KEY, RECORDS, Log, cut_tail, make_log, sign_heads
 from vault.audit.places import SyslogPlace
 from vault.cli.audit import audit
 from vault.errors import InvalidRequest

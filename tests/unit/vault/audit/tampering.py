@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 
 from tests.unit.vault.audit.world import write_log
-from vault.audit.checkpoint import Checkpoint, hash_line, parse_checkpoint, sign
+from vault.audit.checkpoint import Checkpoint, hash_line, sign
 from vault.crypto.signature import SigningKey
 
 RECORDS = 30
@@ -221,8 +221,3 @@ TAMPERINGS: tuple[Tamper, ...] = (
     *(edit, lengthen, tear, remove, remove_and_rechain, insert_and_rechain, edit_and_rechain, cut_head, cut_tail, swap, splice),
     *(edit_checkpoint, remove_checkpoint, swap_checkpoints, repeat_checkpoint, forge_checkpoints),
 )
-
-
-def seq_of(line: bytes) -> int:
-    """Return which record a checkpoint covers."""
-    return parse_checkpoint(line).statement.seq
