@@ -35,7 +35,7 @@ _MISREAD = re.compile("[\x80-\x9f\u2028-\u202e\u2066-\u2069]")
 
 _HEAD = struct.Struct("<Q32s16sQQQ")  # number, hash, log id, size, device, inode
 _STATE = _HEAD.size
-_BEGINNING = b'{"time":"'  # of every record
+BEGINNING = b'{"time":"'  # of every record; what stands before it in a line is the prefix
 _LOOKS = 100  # at a head that others may be noting
 
 
@@ -106,7 +106,7 @@ class Chain:
 
         The thread that gets to write takes along what the others have queued.
         """
-        if not body.startswith(_BEGINNING) or b"\n" in body:
+        if not body.startswith(BEGINNING) or b"\n" in body:
             raise AuditFailed
         ticket = _Ticket(body if body.isascii() else _escape(body))
         self._queue.append(ticket)
@@ -190,7 +190,7 @@ def parse_line(line: bytes) -> tuple[bytes, dict[str, object]]:
     hashed, separator, rest = line.rpartition(HASH_FIELD)
     if not separator or not rest.endswith(b'"}') or len(rest) != 66:
         raise ValueError("no hash at the end")
-    record = orjson.loads(line)
+    record = orjson.loads(line[max(line.find(BEGINNING), 0) :])
     if not isinstance(record, dict) or type(record.get("seq")) is not int or record.get("hash") != rest[:64].decode("ascii", "replace"):
         raise ValueError("no record")
     return hashed, record

@@ -11,11 +11,11 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from vault.audit.chain import BEGINNING
 from vault.crypto.signature import SIGNATURE_BYTES, PublicKey, SigningKey
 
 NO_CHECKPOINT = "0" * 64  # what the first of a chain follows
 _SIGNATURE_FIELD = b',"signature":"'
-_BEGINNING = b'{"time":"'
 _DOMAIN = b"health-vault audit checkpoint 1\n"  # what is signed for another purpose never passes for one of these
 _HEX_DIGITS = 64
 
@@ -112,7 +112,7 @@ def check(line: bytes, keys: Mapping[str, PublicKey]) -> Signed[Any]:
 
 def _split(line: bytes) -> tuple[bytes, bytes, bytes]:
     """Return the line of the statement, the signed bytes and the signature."""
-    begin = line.find(_BEGINNING)  # a syslog daemon puts its own words before
+    begin = line.find(BEGINNING)  # a syslog daemon puts its own words before
     line = line[max(begin, 0) :]
     body, separator, rest = line.rpartition(_SIGNATURE_FIELD)
     if begin < 0 or not separator or len(rest) != 2 * SIGNATURE_BYTES + 2:

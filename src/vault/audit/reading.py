@@ -12,8 +12,9 @@ from typing import Any
 
 import orjson
 
+from vault.audit.chain import BEGINNING
+
 _OPEN_MAX = 10_000  # requests whose answer is looked for; more are not under way at one time
-_BEGINNING = b'{"time":"'
 _UNANSWERED = "no answer on record"
 
 
@@ -102,7 +103,7 @@ class Joiner:
 
 def _parse(line: bytes) -> Mapping[str, Any] | None:
     try:
-        record = orjson.loads(line[max(line.find(_BEGINNING), 0) :])
+        record = orjson.loads(line[max(line.find(BEGINNING), 0) :])
     except ValueError:
         return None
     return record if isinstance(record, dict) else None

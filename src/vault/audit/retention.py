@@ -98,5 +98,4 @@ def _find_last(transaction: Transaction) -> Signed[Closing] | None:
 
 def _close(end: End) -> ClosedLog:
     """Return how a log ends; raises ValueError where its last record is none: nothing is signed for that."""
-    line = end.line[max(end.line.find(b'{"time":"'), 0) :]
-    return ClosedLog(log=end.log, first=end.first, seq=end.last, hash=str(parse_line(line)[1]["hash"]))
+    return ClosedLog(log=end.log, first=end.first, seq=end.last, hash=str(parse_line(end.line)[1]["hash"]))

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from vault.audit.chain import BEGINNING
 from vault.audit.source import Table
 
 _TAIL_BYTES = 1024 * 1024  # some hundred requests
@@ -72,5 +73,4 @@ class TableTail:
 
 def _time_of(line: bytes) -> bytes:
     """Return the beginning of a record, which is its time to the second and then some."""
-    begin = line.find(b'{"time":"')
-    return line[begin + 9 :].partition(b'"')[0].rstrip(b"Z")
+    return line[line.find(BEGINNING) + len(BEGINNING) :].partition(b'"')[0].rstrip(b"Z")

@@ -59,7 +59,6 @@ class Expected:
     previous: str = GENESIS  # hash that this one continues
     head: tuple[int, str] | None = None  # a record that must be there: the log may go on after it
     log: str = ""
-    prefixes: tuple[bytes, ...] = (b"",)  # what may stand before a record
     coverages: Coverages | None = None
 
 
@@ -154,7 +153,7 @@ class _Checker:
         if not line.endswith(b"\n"):
             raise _Broken("malformed", expected, f"record {expected} is not whole")
         try:
-            hashed, record = parse_line(self._strip(line[:-1]))
+            hashed, record = parse_line(line[:-1])
             number, claimed = int(str(record["seq"])), str(record["hash"])
         except (ValueError, RecursionError) as cause:
             raise _Broken("malformed", expected, f"what stands where record {expected} should is not a record: {cause}") from cause
@@ -167,12 +166,6 @@ class _Checker:
         self.number, self.hash = number, claimed
         self.records += 1
         self.first = self.first or number
-
-    def _strip(self, line: bytes) -> bytes:
-        for prefix in self._expected.prefixes:
-            if line.startswith(prefix + b'{"time":"'):
-                return line[len(prefix) :]
-        raise ValueError("it does not begin as a record does")
 
     def _begin(self, log: str, number: int) -> None:
         """Take up the log that the first record names."""

@@ -35,7 +35,6 @@ def audit() -> None:
 @click.option("--previous", default=GENESIS, help="Hash that the first record continues, where earlier files are elsewhere.")
 @click.option("--head", metavar="NUMBER:HASH", help="A record that must be there, noted elsewhere.")
 @click.option("--log", default="", help="The log that it must be.")
-@click.option("--prefix", "prefixes", multiple=True, help="What stands before each record, where the device has a prefix.")
 @click.option("--checkpoints", multiple=True, metavar="FILE|table", help="Signed checkpoints, oldest first.")
 @click.option("--key", "keys", multiple=True, metavar="KEY|FILE", help="Public key of the checkpoints, in base64.")
 @database_option
@@ -78,7 +77,6 @@ def _expect(given: dict[str, Any], reader: Table | None) -> Expected:
         previous=given["previous"],
         head=_parse_head(given["head"]),
         log=given["log"],
-        prefixes=tuple(prefix.encode() for prefix in given["prefixes"]) or (b"",),
         coverages=coverages,
     )
 

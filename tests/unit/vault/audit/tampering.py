@@ -65,10 +65,11 @@ def rechain(lines: Sequence[bytes], first: int, previous: str) -> list[bytes]:
     """Return lines from a number on with hashes that are right in themselves."""
     made = []
     for offset, line in enumerate(lines):
-        record = orjson.loads(line)
+        begin = line.find(b'{"time":"')
+        record = orjson.loads(line[begin:])
         record |= {"seq": first + offset, "prev": previous}
         record.pop("hash")
-        body = orjson.dumps(record)[:-1]
+        body = line[:begin] + orjson.dumps(record)[:-1]
         previous = hashlib.sha256(body).hexdigest()
         made.append(body + b',"hash":"' + previous.encode() + b'"}')
     return made

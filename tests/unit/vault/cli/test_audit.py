@@ -11,7 +11,7 @@ import orjson
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.unit.vault.audit.tampering import COVERED, FORGED, KEY, RECORDS, Log, cut_tail, make_log, sign_heads
+from tests.unit.vault.audit.tampering import COVERED, FORGED, KEY, RECORDS, Log, cut_tail, make_log, rechain, sign_heads
 from vault.audit.places import SyslogPlace
 from vault.cli.audit import audit
 from vault.errors import InvalidRequest
@@ -154,13 +154,18 @@ def test_rollback_of_all_is_found_by_a_noted_head(tmp_path: Path, log: Log) -> N
     assert "cut" in result.output
 
 
-def test_prefix_is_part_of_the_record_and_must_be_known(tmp_path: Path, log: Log) -> None:
-    """What stands before a record is not hashed, so it must be exactly what the device writes there."""
-    (tmp_path / "log").write_bytes(b"".join(b"@cee: " + line + b"\n" for line in log.lines))
-    assert run("verify", tmp_path / "log").exit_code == 1
-    assert run("verify", tmp_path / "log", "--prefix", "@cee: ").exit_code == 0
-    (tmp_path / "log").write_bytes(b"".join(b"@cee:  " + line + b"\n" for line in log.lines))
-    assert run("verify", tmp_path / "log", "--prefix", "@cee: ").exit_code == 1
+def test_prefix_is_part_of_the_record(tmp_path: Path, log: Log) -> None:
+    """What a device writes before each record is hashed with it; what somebody put there is an edit."""
+    prefixed = rechain([b"@cee: " + line for line in log.lines], 1, "0" * 64)
+    (tmp_path / "prefixed").write_bytes(b"".join(line + b"\n" for line in prefixed))
+    assert run("verify", tmp_path / "prefixed").exit_code == 0
+    assert len(lines_of(run("search", tmp_path / "prefixed"))) == RECORDS
+    prefixed[7] = prefixed[7].replace(b"@cee", b"@see")
+    (tmp_path / "prefixed").write_bytes(b"".join(line + b"\n" for line in prefixed))
+    result = run("verify", tmp_path / "prefixed")
+    assert result.exit_code == 1
+    assert "edited" in result.output
+    assert "record 8 " in result.output
 
 
 # -- search and tail -----------------------------------------------------------------------------------------------------
