@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.audit.conftest import Connection
+from tests.integration.evidence.conftest import Connection
 from tests.unit.vault.audit.tampering import KEYS, LAST_COVERED, RECORDS, TAMPERINGS, Log, Tamper, Tampered, make_log
 from vault.audit import coverage
 from vault.audit.coverage import WrongCheckpoint

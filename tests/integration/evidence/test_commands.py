@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.integration.audit.test_retention import World
+from tests.integration.evidence.test_retention import World
 from tests.unit.vault.audit.tampering import COVERED, KEY, RECORDS, Log, make_log
 from vault.audit.tail import TableTail
 from vault.cli.audit import audit
