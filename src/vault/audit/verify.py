@@ -96,30 +96,52 @@ def check(source: Source, expected: Expected) -> Report:
 
 
 def check_table(table: Table, expected: Expected) -> tuple[Report, ...]:
-    """Check every log of the table, or the expected one; a log begins where a closing record ended it."""
+    """Check every log of the table, or the expected one.
+
+    A log begins where a closing record ended it, and ends no earlier than the log that its host began next says.
+    """
     there = table.list_logs()
     coverages = expected.coverages or Coverages()
-    logs = {*there, *(log for log, coverage in coverages.logs.items() if coverage.medium == MEDIUM_OF_TABLE)}
-    if expected.log:
-        logs &= {expected.log}
+    heads = _find_heads(table, there, coverages)
+    signed = {log for log, coverage in coverages.logs.items() if coverage.medium == MEDIUM_OF_TABLE}
+    logs = {*there, *heads, *signed} & ({expected.log} if expected.log else {*there, *heads, *signed})
     reports = []
     for log in sorted(logs):
+        head = expected.head or heads.get(log)
         if log in there:
-            reports.append(check(Rows(log, table.records(log)), replace(expected, log=log)))
+            reports.append(check(Rows(log, table.records(log)), replace(expected, log=log, head=head)))
         else:
-            reports.extend(_check_absent(coverages.logs[log], coverages))
+            last = max(coverages.logs[log].last if log in coverages.logs else 0, head[0] if head else 0)
+            reports.extend(_check_absent(log, last, coverages))
     if reports or coverages.closed:
         return tuple(reports)
     return (_make_absent(expected.log, "empty", 1, "there is no record in the table"),)
 
 
-def _check_absent(coverage: Coverage, coverages: Coverages) -> tuple[Report, ...]:
+def _find_heads(table: Table, logs: Sequence[str], coverages: Coverages) -> dict[str, tuple[int, str]]:
+    """Return the last record of each log that another one names: the first record of a log tells how the one before it ended."""
+    heads = {}
+    for log in logs:
+        _, line = next(iter(table.records(log)))
+        try:
+            before = parse_line(line)[1].get("before")
+        except (ValueError, RecursionError):  # its own check says so
+            continue
+        if not isinstance(before, dict) or not isinstance(before.get("seq"), int):
+            continue
+        name, number, digest = str(before.get("log")), int(before["seq"]), str(before.get("hash"))
+        if number > coverages.closed.get(name, (0, ""))[0]:
+            heads[name] = (number, digest)
+    return heads
+
+
+def _check_absent(log: str, last: int, coverages: Coverages) -> tuple[Report, ...]:
     """Return what is wrong with a log without records; nothing if all of it was removed under closing records."""
-    closed = coverages.closed.get(coverage.log, (0, GENESIS))[0]
-    if closed >= coverage.last:
+    closed = coverages.closed.get(log, (0, GENESIS))[0]
+    if closed >= last:
         return ()
-    message = f"the log is gone: record {closed + 1} and those after it up to {coverage.last} are missing, and were signed for"
-    return (_make_absent(coverage.log, "cut", closed + 1, message),)
+    message = f"the log is gone: record {closed + 1} and those after it up to {last} are missing"
+    return (_make_absent(log, "cut", closed + 1, message),)
 
 
 def _make_absent(log: str, kind: str, number: int, message: str) -> Report:

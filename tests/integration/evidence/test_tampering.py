@@ -4,10 +4,23 @@ import os
 import random
 from pathlib import Path
 
+import orjson
 import pytest
 
 from tests.integration.evidence.conftest import Connection
-from tests.unit.vault.audit.tampering import KEYS, LAST_COVERED, RECORDS, TAMPERINGS, Log, Tamper, Tampered, make_log
+from tests.unit.vault.audit.tampering import (
+    KEY,
+    KEYS,
+    LAST_COVERED,
+    RECORDS,
+    TAMPERINGS,
+    Log,
+    Tamper,
+    Tampered,
+    make_log,
+    rechain,
+    sign_heads,
+)
 from vault.audit import coverage
 from vault.audit.coverage import WrongCheckpoint
 from vault.audit.source import Files, lines_of
@@ -166,3 +179,30 @@ def test_what_only_a_table_allows_is_found(connection: Connection, logs: tuple[L
     assert wrong is None
     found = [(report.finding.kind, report.finding.number) for report in reports if report.finding]
     assert (kind, number) in found
+
+
+@pytest.mark.parametrize(
+    ("statement", "wrong"),
+    [
+        ("DELETE FROM vault.audit_record WHERE log = $1 AND seq > 28", [("cut", 29)]),
+        ("DELETE FROM vault.audit_record WHERE log = $1", [("cut", 1)]),
+        ("SELECT $1", []),
+    ],
+    ids=["cut", "gone", "untouched"],
+)
+def test_log_ends_as_the_next_one_says(
+    connection: Connection, tmp_path: Path, logs: tuple[Log, Log], statement: str, wrong: list[tuple[str, int]]
+) -> None:
+    """What no checkpoint covers yet is missed, too, when the host has begun its next log: that names the end of the one before."""
+    one, _ = logs
+    last = orjson.loads(one.lines[-1])
+    begin = {"time": "2026-01-02T03:04:05Z", "type": "begin", "before": {"log": one.name, "seq": RECORDS, "hash": last["hash"]}}
+    lines = rechain([orjson.dumps(begin | {"log": "ef" * 16, "hash": ""})], 1, "0" * 64)
+    fill(connection, one.name, one.lines, [*range(1, RECORDS + 1)])
+    fill(connection, "ef" * 16, lines, [1])
+    connection.execute(statement.encode(), (one.name,))
+    for covered in (False, True):
+        checkpoints = [*one.checkpoints, *sign_heads(lines, [1], KEY, "postgres")]
+        coverages = coverage.read([("file", lines_of(write(tmp_path / "c", checkpoints)))], KEYS) if covered else None
+        reports = check_table(AuditReader(connection), Expected(coverages=coverages))
+        assert [(report.finding.kind, report.finding.number) for report in reports if report.finding] == wrong
