@@ -76,6 +76,8 @@ class SyslogPlace:
             raise InvalidRequest(f"checkpoints: unknown facility {facility!r}")
         address = options.get("address", "/dev/log")
         host, _, port = address.rpartition(":")
+        if not address.startswith("/") and not (host and port.isdecimal()):
+            raise InvalidRequest("checkpoints: address must be a path, or host:port")
         self._address = address if address.startswith("/") else (host, int(port))
         self._facility = SysLogHandler.facility_names[facility]
         self._tag = options.get("tag", "health-vault")

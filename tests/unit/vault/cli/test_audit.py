@@ -286,5 +286,6 @@ def test_syslog_gets_one_datagram_for_each_checkpoint(tmp_path: Path, log: Log) 
         assert head == b"<%d>" % (logging.handlers.SysLogHandler.LOG_LOCAL3 << 3 | logging.handlers.SysLogHandler.LOG_NOTICE)
     with pytest.raises(OSError):
         place.append(log.checkpoints[0])
-    with pytest.raises(InvalidRequest):
-        SyslogPlace({"facility": "nosuch"})
+    for options in ({"facility": "nosuch"}, {"address": "collector"}, {"address": "collector:x"}, {"address": ":514"}):
+        with pytest.raises(InvalidRequest):
+            SyslogPlace(options)
