@@ -9,7 +9,10 @@ from pathlib import Path as FilePath
 import structlog
 
 from vault import log, path_help
+from vault.audit.checkpointer import Checkpointer
 from vault.audit.device import Device, DeviceConfig, Host, make_device
+from vault.audit.places import make_place
+from vault.audit.retention import Retention
 from vault.audit.trail import Broker
 from vault.authority import Authority
 from vault.clock import Clock, SystemClock, format_rfc3339_nano
@@ -34,6 +37,7 @@ from vault.modules.system.audit import AuditPaths
 from vault.modules.system.audit_headers import AuditHeaderPaths
 from vault.modules.system.audit_table import AuditTable
 from vault.modules.system.capabilities import CapabilityPaths
+from vault.modules.system.evidence import evidence_paths
 from vault.modules.system.generate_root import GenerateRootPaths, decode_paths
 from vault.modules.system.host import host_paths
 from vault.modules.system.leases import LeasePaths
@@ -65,6 +69,7 @@ from vault.storage.barrier import Barrier
 from vault.storage.cache import Cache
 from vault.storage.coherence import Listener, retire
 from vault.storage.embedded import APPLICATION_USER, Embedded
+from vault.storage.evidence import CheckpointTable, Partitions
 from vault.storage.postgres import Postgres
 from vault.storage.transaction import Store, Transaction
 from vault.wrapping import Wrapping
@@ -112,6 +117,8 @@ class Service:
         broker = Broker(self._now_text, self.operations.observer)
         self._sources = Sources(self._seal.is_open, self._store, self._mounts, broker, self._physical)
         devices = AuditTable(broker, host, self._store, settings.audit_dir, declared, addresses=settings.audit_addresses)
+        self._checkpointer = self._make_checkpointer(devices)
+        self._seal.before_seal.append(lambda: self._checkpointer.cover_all("seal"))
         tune = TunePaths(self._mounts, self._store, self._clock, kv_upgrade)
         remount = RemountPaths(self._mounts, revoker, self._store)
         self._expiry = self._make_expiry(leases, wrapping)
@@ -145,12 +152,24 @@ class Service:
             }
         )
 
+    def _make_checkpointer(self, devices: AuditTable) -> Checkpointer:
+        return Checkpointer(
+            page=self._page,
+            store=self._store,
+            place=make_place(self._settings, CheckpointTable(self._dsn)),
+            devices=devices.list_current,
+            is_open=self._seal.is_open,
+            clock=self._clock,
+            settings=self._settings.checkpoints,
+        )
+
     def _make_expiry(self, leases: LeaseStore, wrapping: Wrapping) -> ExpiryWorker:
         """Return the background work. All that it writes goes through a fence: a paused leader writes nothing."""
         leadership = Leadership(self._store, self._clock)
         fenced = Fenced(self._store, leadership)
         revoker = self._make_revoker(fenced, leases, wrapping)
         successor = Successor(self._store, fenced, self._seal, self._clock)
+        tables = Partitions(self._dsn), CheckpointTable(self._dsn)
         return ExpiryWorker(
             self._store,
             self._mounts,
@@ -164,6 +183,7 @@ class Service:
                 partial(self._rotation.rotate_if_due, fenced),
                 successor.tidy,
                 PartitionChore(lambda: make_partitions(self._dsn), self._clock).run,
+                Retention(fenced.run, *tables, self._clock, self._settings.audit_retention_days).run,
             ),
             duties=(self._seal.open_alone, successor.follow, self._seal.follow_keyring, self._rotation.note_uses_if_due),
         )
@@ -208,9 +228,10 @@ class Service:
                 *tool_paths(),
                 *host_paths(),
                 *version_paths(),
-                *AuditPaths(devices, settings.audit_dir).paths(),
                 *self.operations.paths(self._sources),
                 *AuditHeaderPaths(devices).paths(),
+                *AuditPaths(devices, settings.audit_dir, self._checkpointer.close).paths(),
+                *evidence_paths(),
             ),
             help="The system backend controls the server.",
             system=True,
@@ -261,10 +282,12 @@ class Service:
         self._listener.await_announced()
         self._expiry.start()
         self.operations.start(self._sources, self._expiry)
+        self._checkpointer.start()
 
     def stop_worker(self) -> None:
         """End background work and close connections."""
         self._expiry.stop()
+        self._checkpointer.stop()
         with suppress(VaultError):  # what is not noted counts as the uses of a killed worker do
             self._rotation.note_uses()
         self.operations.stop()

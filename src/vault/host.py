@@ -25,6 +25,7 @@ SHARE_BYTES_MAX = 33
 NONCE_BYTES = 36
 AUDIT_SLOTS = 32
 AUDIT_SLOT_BYTES = 128
+AUDIT_MARK_BYTES = 64
 
 # Places of the lock file, one byte each.
 SEAL_LOCK = 0
@@ -35,7 +36,8 @@ QUEUES = 64
 TELEMETRY_LOCK = QUEUE_LOCK + QUEUES
 WINDOW_LOCK = TELEMETRY_LOCK + 1  # and the windows of rate limits after it
 WINDOWS = 64
-_LOCKS = WINDOW_LOCK + WINDOWS
+CHECKPOINT_LOCK = WINDOW_LOCK + WINDOWS
+_LOCKS = CHECKPOINT_LOCK + 1
 
 _SPINS = 10_000  # far longer than any change takes
 _TURN_SECONDS_MIN = 0.00005
@@ -49,7 +51,8 @@ _SHARES = 256
 _AREA = 16 * 1024
 _GENERATIONS = _AREA + AUDIT_SLOTS * AUDIT_SLOT_BYTES
 _DOUBTS = _GENERATIONS + 8 * limits.GENERATION_SLOTS
-_PAGE_BYTES = _DOUBTS + 16
+_MARKS = _DOUBTS + 16
+_PAGE_BYTES = _MARKS + AUDIT_SLOTS * AUDIT_MARK_BYTES
 
 _ONE_EACH = int.from_bytes(b"\1\0\0\0\0\0\0\0" * limits.GENERATION_SLOTS, "little")
 
@@ -127,7 +130,7 @@ class HostPage:
         weakref.finalize(self, os.close, self._lock_file)
         self._places = self._open_places()
         page = memoryview(self._map)
-        self.generations = Generations(page[_GENERATIONS:_DOUBTS].cast("Q"), page[_DOUBTS:].cast("Q"), self)
+        self.generations = Generations(page[_GENERATIONS:_DOUBTS].cast("Q"), page[_DOUBTS:_MARKS].cast("Q"), self)
         self._sequence = memoryview(self._map)[:8].cast("Q")
         _pages.add(self)
 
@@ -158,10 +161,17 @@ class HostPage:
         """Return the lock of one place, for those who wait for it within a time. Ask anew each time: a fork replaces it."""
         return self._places[place]
 
-    @contextmanager
-    def queue(self, number: int, seconds: float) -> Iterator[bool]:
+    def queue(self, number: int, seconds: float) -> AbstractContextManager[bool]:
         """Line up with the threads and processes of the host; gives whether it is the caller's turn, or its time is over."""
-        place = self._places[QUEUE_LOCK + number % QUEUES]
+        return self._turn(QUEUE_LOCK + number % QUEUES, seconds)
+
+    def checkpoint_turn(self, seconds: float) -> AbstractContextManager[bool]:
+        """Keep all others of the host from signing checkpoints; gives whether it is the caller's turn, or its time is over."""
+        return self._turn(CHECKPOINT_LOCK, seconds)
+
+    @contextmanager
+    def _turn(self, number: int, seconds: float) -> Iterator[bool]:
+        place = self._places[number]
         taken = place.take(seconds)
         try:
             yield taken
@@ -173,6 +183,11 @@ class HostPage:
         """Return the bytes that all processes share about one audit device; change them under its lock only."""
         start = _AREA + slot * AUDIT_SLOT_BYTES
         return memoryview(self._map)[start : start + AUDIT_SLOT_BYTES]
+
+    def audit_mark(self, slot: int) -> memoryview:
+        """Return the bytes that say how far the log of a device is covered; change them in one's turn only."""
+        start = _MARKS + slot * AUDIT_MARK_BYTES
+        return memoryview(self._map)[start : start + AUDIT_MARK_BYTES]
 
     # -- seal ---------------------------------------------------------------------------------------------------------
 

@@ -95,6 +95,8 @@ class Seal:
         self._serves = False  # not the same as an open barrier: init opens that for its own rows
         # What else holds plain text that must not outlive the seal.
         self.on_close: list[Callable[[], None]] = []
+        # What needs the keys for the last time; must not raise, and not take long.
+        self.before_seal: list[Callable[[], None]] = []
 
     # -- every request ------------------------------------------------------------------------------------------------
 
@@ -374,6 +376,8 @@ class Seal:
 
     def seal(self) -> None:
         """Wipe the root key: from here on every worker refuses."""
+        for finish in self.before_seal:
+            finish()
         with self._page.lock():
             self._page.wipe()
         self._barrier.close()

@@ -124,7 +124,7 @@ class Settings:
     api_addr: str = ""
     seal: StaticSeal | None = None
     checkpoints: Checkpoints = Checkpoints()
-    audit_retention_days: int = 2_555  # seven years
+    audit_retention_days: int = limits.AUDIT_RETENTION_DAYS  # of the audit table; never less than six years
     raw_storage_endpoint: bool = False
     disable_mlock: bool = False
     prometheus_retention_seconds: int = 86_400  # 0: no Prometheus text

@@ -48,6 +48,7 @@ LOCK_SECONDS_MAX = 1.0
 _LOCK_SECONDS_SHORT = 0.1  # for a lock that was not free before; a writer holds it for much less
 _TURN_SECONDS = 0.0002  # between two looks whether the lock is free; a slow writer holds it for some milliseconds
 _TRIAL_SECONDS = 4.0  # longer than any trial of a device that hung
+_LOOKS = 100  # at a head that others may be noting
 
 
 class Position(NamedTuple):
@@ -139,6 +140,14 @@ class Chain:
         self._queue: deque[_Ticket] = deque()
         self._writing = Lock()
         self._lock_seconds = LOCK_SECONDS_MAX
+
+    def find_head(self) -> Head | None:
+        """Return the last record that is noted, without waiting for a writer; None if there is none, or it changes all the time."""
+        for _ in range(_LOOKS):
+            head = self._read_head()
+            if head is None or (head.state != NOTING and head == self._read_head()):
+                return head
+        return None
 
     def append(self, body: bytes) -> None:
         """Append a JSON object without its closing brace; raises AuditFailed if it was not written whole.

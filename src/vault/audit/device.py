@@ -18,6 +18,7 @@ from vault.audit.hasher import Hasher
 from vault.errors import InvalidRequest
 from vault.logical.args import parse_bool, parse_duration
 
+STREAMS = frozenset({"stdout", "/dev/stdout"})  # as the file of a file device
 _EXECUTABLE = 0o111
 _OWNER = 0o600
 _MODE_MAX = 0o777
@@ -152,7 +153,7 @@ def _make_file(config: DeviceConfig) -> Sink:
     if not path:
         raise InvalidRequest("file_path is required")
     mode = _parse_mode(config.option("mode", "0600"))
-    if path in {"stdout", "/dev/stdout"}:
+    if path in STREAMS:
         return StreamSink(_STDOUT)
     return FileSink(Path(path), mode, prefix=_read_prefix(config), flush=os.fdatasync if config.flag("sync") else None)
 

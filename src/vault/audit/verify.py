@@ -1,23 +1,26 @@
-"""Checks audit logs offline: every record whole, unchanged, in its place. Works on raw bytes, one line at a time.
+"""Checks audit logs offline: every record whole, unchanged, in its place, and the one that was signed for. One line at a time.
 
-Whoever can write to the files and rewrites the chain to its end is found only by a record that was noted elsewhere (`expected_head`).
+Whoever can write to a log and rewrites the chain to its end is found by a signed checkpoint, or by a record that was noted elsewhere
+(`head`). What was recorded after the last checkpoint is not covered by one yet, and the report says how much that is.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vault.audit.chain import GENESIS, parse_line
+from vault.audit.coverage import Coverage, Coverages
+from vault.audit.source import Files, Rows, Source, Table, Unreadable
 
-LINE_BYTES_MAX = 512 * 1024 * 1024  # beyond any record: a body of 32 MiB, every value of it hashed
+MEDIUM_OF_TABLE = "postgres"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """The first thing that is wrong."""
 
-    kind: str  # unreadable, empty, malformed, edited, missing, repeated, reordered, spliced, cut
+    kind: str  # unreadable, empty, malformed, edited, missing, repeated, reordered, spliced, foreign, uncovered, rewritten, cut
     file: str
     line: int
     number: int  # of the record that is wrong, or that should be there
@@ -28,16 +31,35 @@ class Finding:
 class Report:
     """What a check found."""
 
+    log: str
     records: int
     first: int
     last: int
     head: str
+    checkpoints: int = 0  # that the log was compared with
+    covered: int = 0  # last record that a checkpoint covers
     finding: Finding | None = None
 
     @property
     def ok(self) -> bool:
         """Return whether nothing is wrong."""
         return self.finding is None
+
+    @property
+    def uncovered(self) -> int:
+        """Return how many records no checkpoint covers yet."""
+        return self.last - max(self.covered, self.first - 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What a log must be."""
+
+    start: int = 1  # number of its first record
+    previous: str = GENESIS  # hash that this one continues
+    head: tuple[int, str] | None = None  # a record that must be there: the log may go on after it
+    log: str = ""
+    coverages: Coverages | None = None
 
 
 class _Broken(Exception):
@@ -47,86 +69,185 @@ class _Broken(Exception):
         self.number = number
 
 
-@dataclass(slots=True)
-class _State:
-    number: int
-    hash: str
-    expected_head: tuple[int, str] | None
-    log: str = ""
-    records: int = 0
-    first: int = 0
-    file: str = ""
-    line: int = 0
-
-
 def verify(files: Sequence[Path], *, start: int = 1, previous: str = GENESIS, expected_head: tuple[int, str] | None = None) -> Report:
-    """Check files in order as one log; a rotated log is given oldest file first.
+    """Check files in order as one log; a rotated log is given oldest file first."""
+    return check(Files(files), Expected(start=start, previous=previous, head=expected_head))
 
-    `start` and `previous` tell where the first file takes up the chain. `expected_head` (number, hash) is a record that must be
-    there, noted earlier: it finds a tail that was cut off, and a log that was written anew. The log may go on after it.
-    """
-    state = _State(start - 1, previous, expected_head)
+
+def check(source: Source, expected: Expected) -> Report:
+    """Check a log as far as its first fault."""
+    checker = _Checker(source, expected)
     finding = None
     try:
-        for line in _lines(files, state):
-            _check(state, line)
-        _check_end(state)
-    except _Broken as broken:
-        finding = Finding(kind=broken.kind, file=state.file, line=state.line, number=broken.number, message=str(broken))
-    return Report(records=state.records, first=state.first, last=state.number, head=state.hash, finding=finding)
+        checker.run()
+    except (_Broken, Unreadable) as broken:
+        number = broken.number if isinstance(broken, _Broken) else checker.number + 1
+        finding = Finding(kind=broken.kind, file=source.place, line=source.line, number=number, message=str(broken))
+    return Report(
+        log=checker.log,
+        records=checker.records,
+        first=checker.first,
+        last=checker.number,
+        head=checker.hash,
+        checkpoints=checker.compared,
+        covered=checker.covered,
+        finding=finding,
+    )
 
 
-def _lines(files: Sequence[Path], state: _State) -> Iterator[bytes]:
-    for file in files:
-        state.file, state.line = str(file), 0
+def check_table(table: Table, expected: Expected) -> tuple[Report, ...]:
+    """Check every log of the table, or the expected one.
+
+    A log begins where a closing record ended it, and ends no earlier than the log that its host began next says.
+    """
+    there = table.list_logs()
+    coverages = expected.coverages or Coverages()
+    heads = _find_heads(table, there, coverages)
+    signed = {log for log, coverage in coverages.logs.items() if coverage.medium == MEDIUM_OF_TABLE}
+    logs = {*there, *heads, *signed} & ({expected.log} if expected.log else {*there, *heads, *signed})
+    reports = []
+    for log in sorted(logs):
+        head = expected.head or heads.get(log)
+        if log in there:
+            reports.append(check(Rows(log, table.records(log)), replace(expected, log=log, head=head)))
+        else:
+            last = max(coverages.logs[log].last if log in coverages.logs else 0, head[0] if head else 0)
+            reports.extend(_check_absent(log, last, coverages))
+    if reports or coverages.closed:
+        return tuple(reports)
+    return (_make_absent(expected.log, "empty", 1, "there is no record in the table"),)
+
+
+def _find_heads(table: Table, logs: Sequence[str], coverages: Coverages) -> dict[str, tuple[int, str]]:
+    """Return the last record of each log that another one names: the first record of a log tells how the one before it ended."""
+    heads = {}
+    for log in logs:
+        _, line = next(iter(table.records(log)))
         try:
-            with file.open("rb") as source:
-                while line := source.readline(LINE_BYTES_MAX):
-                    state.line += 1
-                    yield line
-        except (OSError, ValueError) as cause:
-            raise _Broken("unreadable", state.number + 1, f"the file cannot be read: {cause}") from cause
-        if state.line == 0:
-            raise _Broken("empty", state.number + 1, "there is no record in the file")
+            before = parse_line(line)[1].get("before")
+        except (ValueError, RecursionError):  # its own check says so
+            continue
+        if not isinstance(before, dict) or not isinstance(before.get("seq"), int):
+            continue
+        name, number, digest = str(before.get("log")), int(before["seq"]), str(before.get("hash"))
+        if number > coverages.closed.get(name, (0, ""))[0]:
+            heads[name] = (number, digest)
+    return heads
 
 
-def _check(state: _State, line: bytes) -> None:
-    expected = state.number + 1
-    if not line.endswith(b"\n"):
-        raise _Broken("malformed", expected, f"record {expected} is not whole")
-    try:
-        hashed, record = parse_line(line[:-1])
-    except (ValueError, RecursionError) as cause:
-        raise _Broken("malformed", expected, f"what stands where record {expected} should is not a record: {cause}") from cause
-    claimed = str(record["hash"])
-    if hashlib.sha256(hashed).hexdigest() != claimed:
-        raise _Broken("edited", expected, f"record {expected} was changed after it was written")
-    number = int(str(record["seq"]))
-    _check_place(state, number, expected, record)
-    state.number, state.hash, state.log = number, claimed, str(record.get("log"))
-    state.records += 1
-    state.first = state.first or number
+def _check_absent(log: str, last: int, coverages: Coverages) -> tuple[Report, ...]:
+    """Return what is wrong with a log without records; nothing if all of it was removed under closing records."""
+    closed = coverages.closed.get(log, (0, GENESIS))[0]
+    if closed >= last:
+        return ()
+    message = f"the log is gone: record {closed + 1} and those after it up to {last} are missing"
+    return (_make_absent(log, "cut", closed + 1, message),)
 
 
-def _check_place(state: _State, number: int, expected: int, record: dict[str, object]) -> None:
-    if state.records and record.get("log") != state.log:
-        raise _Broken("spliced", number, f"record {number} belongs to another log")
-    if number == state.number and record.get("hash") == state.hash:
-        raise _Broken("repeated", number, f"record {number} stands here twice")
-    if number < expected:
-        raise _Broken("reordered", number, f"record {number} stands where record {expected} should")
-    if number > expected:
-        raise _Broken("missing", expected, f"record {expected} is missing, record {number} stands in its place")
-    if record.get("prev") != state.hash:
-        raise _Broken("spliced", number, f"record {number} does not follow the record before it")
-    noted = state.expected_head
-    if noted is not None and number == noted[0] and record["hash"] != noted[1]:
-        raise _Broken("spliced", number, f"record {number} is not the one that was noted: the log was written anew")
+def _make_absent(log: str, kind: str, number: int, message: str) -> Report:
+    finding = Finding(kind=kind, file=Rows(log, ()).place, line=0, number=number, message=message)
+    return Report(log=log, records=0, first=0, last=number - 1, head=GENESIS, finding=finding)
 
 
-def _check_end(state: _State) -> None:
-    if state.records == 0:
-        raise _Broken("empty", state.number + 1, "there is no record")
-    noted = state.expected_head
-    if noted is not None and not state.first <= noted[0] <= state.number:
-        raise _Broken("cut", state.number + 1, f"the log should hold record {noted[0]}")
+class _Checker:
+    """The state of one check."""
+
+    def __init__(self, source: Source, expected: Expected) -> None:
+        self._source = source
+        self._expected = expected
+        self._coverage: Coverage | None = None
+        self._next = 0  # checkpoint that is compared next
+        self.number = expected.start - 1
+        self.hash = expected.previous
+        self.log = ""
+        self.records = 0
+        self.first = 0
+        self.compared = 0
+        self.covered = 0
+
+    def run(self) -> None:
+        for line in self._source:
+            self._check(line)
+        self._check_end()
+
+    def _check(self, line: bytes) -> None:
+        expected = self.number + 1
+        if not line.endswith(b"\n"):
+            raise _Broken("malformed", expected, f"record {expected} is not whole")
+        try:
+            hashed, record = parse_line(line[:-1])
+            number, claimed = int(str(record["seq"])), str(record["hash"])
+        except (ValueError, RecursionError) as cause:
+            raise _Broken("malformed", expected, f"what stands where record {expected} should is not a record: {cause}") from cause
+        if hashlib.sha256(hashed).hexdigest() != claimed:
+            raise _Broken("edited", expected, f"record {expected} was changed after it was written")
+        if not self.records:
+            self._begin(str(record.get("log")), number)
+        self._check_place(number, record)
+        self._compare(number, claimed)
+        self.number, self.hash = number, claimed
+        self.records += 1
+        self.first = self.first or number
+
+    def _begin(self, log: str, number: int) -> None:
+        """Take up the log that the first record names."""
+        if self._expected.log and log != self._expected.log:
+            raise _Broken("foreign", number, f"record {number} belongs to log {log}, not to log {self._expected.log}")
+        self.log = log
+        coverages = self._expected.coverages
+        if coverages is None:
+            return
+        self._coverage = coverages.logs.get(log)
+        if self._coverage is None:
+            raise _Broken("uncovered", number, f"no checkpoint covers log {log}: it is too young for one, or not the log signed for")
+        if log in coverages.closed:
+            self.number, self.hash = coverages.closed[log]
+        self._skip_covered()
+
+    def _skip_covered(self) -> None:
+        """Leave out the checkpoints of records that are elsewhere by what was told or signed."""
+        if self._coverage is not None:
+            while self._next < len(self._coverage.numbers) and self._coverage.numbers[self._next] <= self.number:
+                self._next += 1
+
+    def _check_place(self, number: int, record: dict[str, object]) -> None:
+        expected = self.number + 1
+        if record.get("log") != self.log:
+            raise _Broken("spliced", number, f"record {number} belongs to another log")
+        key = self._source.key
+        if key is not None and key != (self.log, number):
+            raise _Broken("reordered", key[1], f"what is stored as record {key[1]} is record {number}")
+        if number == self.number and record.get("hash") == self.hash:
+            raise _Broken("repeated", number, f"record {number} stands here twice")
+        if number < expected:
+            raise _Broken("reordered", number, f"record {number} stands where record {expected} should")
+        if number > expected:
+            raise _Broken("missing", expected, f"record {expected} is missing, record {number} stands in its place")
+        if record.get("prev") != self.hash:
+            raise _Broken("spliced", number, f"record {number} does not follow the record before it")
+        noted = self._expected.head
+        if noted is not None and number == noted[0] and record["hash"] != noted[1]:
+            raise _Broken("spliced", number, f"record {number} is not the one that was noted: the log was written anew")
+
+    def _compare(self, number: int, digest: str) -> None:
+        """Compare a record with the checkpoint that covers it, if there is one."""
+        coverage = self._coverage
+        if coverage is None or self._next >= len(coverage.numbers) or coverage.numbers[self._next] != number:
+            return
+        if coverage.digest(self._next) != digest:
+            since = self.covered + 1 if self.covered else self.first or number
+            where = f"from a record between {since} and {number} on"
+            raise _Broken("rewritten", number, f"record {number} is not the one that was signed for: the log was written anew {where}")
+        self._next += 1
+        self.compared += 1
+        self.covered = number
+
+    def _check_end(self) -> None:
+        if self.records == 0:
+            raise _Broken("empty", self.number + 1, "there is no record")
+        noted = self._expected.head
+        if noted is not None and not self.first <= noted[0] <= self.number:
+            raise _Broken("cut", self.number + 1, f"the log should hold record {noted[0]}")
+        if self._coverage is not None and self._coverage.last > self.number:
+            where = f"record {self.number + 1} and those after it up to {self._coverage.last}"
+            raise _Broken("cut", self.number + 1, f"{where} are missing: they were signed for")

@@ -14,7 +14,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import psycopg
 from psycopg import pq
 
-from vault.storage import audit_statement, migration, statement
+from vault.storage import audit_statement, evidence_statement, migration, statement
 from vault.storage.embedded import Embedded
 
 _PYTHON: dict[Any, frozenset[str]] = {
@@ -28,7 +28,7 @@ _PYTHON: dict[Any, frozenset[str]] = {
 }
 
 
-STATEMENTS = (*statement.ALL, *audit_statement.ALL)
+STATEMENTS = (*statement.ALL, *audit_statement.ALL, *evidence_statement.ALL)
 
 
 def check(dsn: str, statements: tuple[statement.Statement[Any], ...] = STATEMENTS) -> tuple[str, ...]:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.unit.vault.fault import Killed
-from tests.unit.vault.modules.system.world import SystemRows, Worker
+from tests.unit.vault.modules.system.fakes import SystemRows
+from tests.unit.vault.modules.system.world import Worker
 from tests.unit.vault.test_seal import Host
 from vault.errors import InvalidRequest
 from vault.logical.operation import Operation

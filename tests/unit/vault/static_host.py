@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from tests.unit.vault.fault import Killed
-from tests.unit.vault.modules.system.world import ROOT, SystemRows, Worker
+from tests.unit.vault.modules.system.fakes import SystemRows
+from tests.unit.vault.modules.system.world import ROOT, Worker
 from tests.unit.vault.test_seal import Host
 from vault.errors import Sealed
 from vault.secret import Secret

@@ -102,6 +102,8 @@ SUDO = {
     "read sys/config/auditing/request-headers/{header}",
     "update sys/config/auditing/request-headers/{header}",
     "delete sys/config/auditing/request-headers/{header}",
+    "read sys/config/auditing/checkpoint-key",
+    "read sys/config/auditing/checkpoints",
     "read sys/leases",
     "list sys/leases/lookup",
     "list sys/leases/lookup/{prefix*}",

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from tests.unit.vault.fault import RefusingBroker
-from tests.unit.vault.modules.system.world import ROOT, FakeClock, SystemRows, World
+from tests.unit.vault.modules.system.fakes import FakeClock, SystemRows
+from tests.unit.vault.modules.system.world import ROOT, World
 from vault.errors import (
     AuditFailed,
     DeniedByPolicy,

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tests.unit.vault.fault import RefusingBroker
-from tests.unit.vault.modules.system.world import FakeClock, SystemRows, Worker, World
+from tests.unit.vault.modules.system.fakes import FakeClock, Lines, SystemRows
+from tests.unit.vault.modules.system.world import Worker, World
 from tests.unit.vault.test_mounts import in_parallel
 from vault.errors import AuditFailed, InvalidRequest, PermissionDenied, Sealed
 from vault.expiry import LEADER
@@ -23,7 +24,7 @@ class Host(World):
 
         self.rows = self.physical = rows or SystemRows()
         self.page, self.clock = HostPage(), FakeClock()
-        self.audit_dir, self.declared = "", ()
+        self.audit_dir, self.declared, self.place = "", (), Lines()
         self.background = None
         self._requests = 0
         self.first = Worker(self)

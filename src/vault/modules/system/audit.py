@@ -1,10 +1,10 @@
 """`sys/audit` and `sys/audit-hash`: audit devices. A new one takes a record before it counts as enabled; an old one ends with one."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from vault.audit.device import Device, DeviceConfig, file_path
+from vault.audit.device import STREAMS, Device, DeviceConfig, file_path
 from vault.clock import format_rfc3339_nano
 from vault.errors import AuditFailed, InvalidRequest, UnsupportedPath
 from vault.logical import json
@@ -12,7 +12,7 @@ from vault.logical.args import BOOL, PAIRS, STRING, arg
 from vault.logical.backend import Endpoint, Path, path
 from vault.logical.context import SystemContext
 from vault.logical.response import Response, Shape
-from vault.modules.system.audit_table import STREAMS, AuditTable, resolve_file
+from vault.modules.system.audit_table import AuditTable, resolve_file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +42,11 @@ class HashArgs(DevicePath):
 class AuditPaths:
     """Handlers of devices."""
 
-    def __init__(self, table: AuditTable, audit_dir: str) -> None:
+    def __init__(self, table: AuditTable, audit_dir: str, on_end: Callable[[Device], None]) -> None:
+        """`on_end` is told of a device after its last record."""
         self._table = table
         self._audit_dir = audit_dir
+        self._on_end = on_end
 
     def paths(self) -> tuple[Path, ...]:
         """Return the table."""
@@ -102,7 +104,7 @@ class AuditPaths:
             raise InvalidRequest(f'audit device "{place}" is declared in the configuration')
         device = self._table.remove(context.transaction, place)
         if device is not None:
-            context.after_commit.append(lambda: _write_last(device, context))
+            context.after_commit.extend((lambda: _write_last(device, context), lambda: self._on_end(device)))
 
     def hash_input(self, _context: SystemContext, args: HashArgs) -> Response:
         """Answer the hash of a text."""

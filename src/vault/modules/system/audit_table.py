@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from vault.audit.chain import LOCK_SECONDS_MAX
-from vault.audit.device import Device, DeviceConfig, Host, address_of, file_path, make_device, require_complete
+from vault.audit.device import STREAMS, Device, DeviceConfig, Host, address_of, file_path, make_device, require_complete
 from vault.audit.record import NO_HEADERS
 from vault.audit.trail import Broker
 from vault.crypto import random
@@ -25,7 +25,6 @@ from vault.storage.transaction import Store, Transaction
 TABLE = "core/audit"
 PLAIN = "core/audit-plain"
 SALT_BYTES = 32
-STREAMS = frozenset({"stdout", "/dev/stdout"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +58,8 @@ def resolve_file(audit_dir: str, name: str) -> str:
         found = (folder / name).resolve()
     except (OSError, ValueError, RuntimeError):
         raise InvalidRequest("file_path cannot be used") from None
-    if found == folder or folder not in found.parents or found.is_dir():
-        raise InvalidRequest("file_path must lie inside the configured folder for audit files")
+    if found == folder or folder not in found.parents or found.is_dir() or found.suffix == ".checkpoints":
+        raise InvalidRequest("file_path must lie inside the configured folder for audit files, and not hold their checkpoints")
     return str(found)
 
 
@@ -93,6 +92,11 @@ class AuditTable:
         entry = transaction.get(TABLE)
         if entry is not self._entry or not self._is_open:
             self._follow(entry)
+
+    def list_current(self) -> tuple[Device, ...]:
+        """Return the devices of an open server as the row says now."""
+        self.refresh(self._store.read())
+        return self._broker.devices
 
     def _follow(self, entry: Entry | None) -> None:
         table = _table_of(entry)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.vault.modules.system.world import FakeClock
+from tests.unit.vault.modules.system.fakes import FakeClock
 from vault.errors import StorageUnavailable
 from vault.storage.audit_rows import PartitionChore
 

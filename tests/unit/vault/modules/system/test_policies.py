@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.vault.modules.system.world import START_NS, World
+from tests.unit.vault.modules.system.fakes import START_NS
+from tests.unit.vault.modules.system.world import World
 from vault.errors import InvalidRequest, NotFound, UnsupportedOperation
 from vault.logical.operation import Operation
 

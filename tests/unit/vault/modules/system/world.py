@@ -1,13 +1,14 @@
 """A whole server over rows in memory: the real pipeline around the handlers under test. Only the database and the clock are ours."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from tests.unit.vault.modules.engines.rows import Rows
+from tests.unit.vault.modules.system.fakes import FakeClock, Lines, SystemRows
 from vault import path_help
+from vault.audit.checkpointer import Checkpointer
 from vault.audit.device import Device, DeviceConfig, Host, make_device
 from vault.audit.trail import Broker
 from vault.authority import Authority
@@ -37,6 +38,7 @@ from vault.modules.system.audit_headers import AuditHeaderPaths
 from vault.modules.system.audit_table import AuditTable
 from vault.modules.system.capabilities import CapabilityPaths
 from vault.modules.system.cors import CorsPaths
+from vault.modules.system.evidence import evidence_paths
 from vault.modules.system.generate_root import GenerateRootPaths, decode_paths
 from vault.modules.system.host import host_paths
 from vault.modules.system.leases import LeasePaths
@@ -64,45 +66,17 @@ from vault.root_generation import RootGeneration
 from vault.rotation import Rotation
 from vault.seal import Seal
 from vault.secret import Secret
-from vault.settings import StaticSeal
+from vault.settings import Checkpoints, StaticSeal
 from vault.storage.barrier import Barrier
 from vault.storage.cache import Cache
-from vault.storage.physical import Change, Physical, Prepared
+from vault.storage.physical import Physical
 from vault.storage.transaction import Store, Transaction
 from vault.telemetry.collector import Facts, Metrics
 from vault.telemetry.observer import Observer, Shared
 from vault.windows import Windows
 from vault.wrapping import Wrapping
 
-START_NS = 1_700_000_000 * 10**9
 ROOT = "root-token"
-
-
-class FakeClock:
-    """A clock that stands until a test moves it."""
-
-    def __init__(self) -> None:
-        self.ns = START_NS
-
-    def now(self) -> float:
-        return self.ns / 1e9
-
-    def now_ns(self) -> int:
-        return self.ns
-
-    def monotonic(self) -> float:
-        return self.ns / 1e9
-
-    def advance(self, seconds: float) -> None:
-        """Let time pass."""
-        self.ns += int(seconds * 1e9)
-
-
-class SystemRows(Rows):
-    """Rows of one host: nobody else needs to be told what changed."""
-
-    def prepare(self, version: int, changes: Sequence[Change], prefixes: Sequence[str], notice: str = "") -> Prepared:
-        return super().prepare(version, changes, prefixes)
 
 
 class Worker:
@@ -129,6 +103,7 @@ class Worker:
         host = Host(page.audit_area, lambda slot: page.place_lock(AUDIT_LOCK + slot), world.now_text)
         declared = tuple(make_device(config, bytes(32), host) for config in world.declared)
         self.audit = AuditTable(self.broker, host, self.store, world.audit_dir, declared, addresses=world.audit_addresses)
+        self.checkpointer = self._checkpointer(world)
         self.remounts = RemountPaths(self.mounts, self.revoker, self.store)
         self.tunes = TunePaths(self.mounts, self.store, clock, upgrade)
         self.expiry = self._expiry(wrapping, clock)
@@ -163,6 +138,19 @@ class Worker:
         self.observer.start()
         self.quotas, self.cors = Quotas(world.windows, world.clock), Cors(world.origins)
         self.gate = Gate(self.store, self.quotas, self.cors, LogLevels(world.page), self.seal.is_open)
+
+    def _checkpointer(self, world: "World") -> Checkpointer:
+        made = Checkpointer(
+            page=world.page,
+            store=self.store,
+            place=world.place,
+            devices=self.audit.list_current,
+            is_open=self.seal.is_open,
+            clock=world.clock,
+            settings=Checkpoints(),
+        )
+        self.seal.before_seal.append(lambda: made.cover_all("seal"))
+        return made
 
     def _expiry(self, wrapping: Wrapping, clock: FakeClock) -> ExpiryWorker:
         self.leadership = Leadership(self.store, clock)
@@ -202,8 +190,9 @@ class Worker:
             *LeasePaths(self.leases, self.tokens, self.mounts, self.revoker, self.store).paths(),
             *UiPaths(self.mounts).paths(),
             *SpecPaths(self.mounts).paths(),
-            *AuditPaths(self.audit, world.audit_dir).paths(),
             *AuditHeaderPaths(self.audit).paths(),
+            *AuditPaths(self.audit, world.audit_dir, self.checkpointer.close).paths(),
+            *evidence_paths(),
             *tool_paths(),
             *host_paths(),
             *version_paths(),
@@ -240,6 +229,7 @@ class World:
         self.audit_dir = str(audit_dir) if audit_dir else ""
         self.audit_addresses = addresses
         self.declared = declared
+        self.place = Lines()
         self.first = Worker(self)
         self._requests = 0
         self.background: Worker | None = None
