@@ -151,7 +151,7 @@ class Service:
                 partial(self._rotation.rotate_if_due, fenced),
                 successor.tidy,
             ),
-            duties=(self._seal.open_alone, successor.follow, self._seal.follow_keyring, self._rotation.note_uses_if_due),
+            duties=(self._seal.open_alone, self._seal.follow_keyring, successor.follow, self._rotation.note_uses_if_due),
         )
 
     def _make_revoker(self, runner: Runner, leases: LeaseStore, wrapping: Wrapping) -> Revoker:
