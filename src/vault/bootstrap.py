@@ -185,7 +185,7 @@ class Service:
                 PartitionChore(lambda: make_partitions(self._dsn), self._clock).run,
                 Retention(fenced.run, *tables, self._clock, self._settings.audit_retention_days).run,
             ),
-            duties=(self._seal.open_alone, successor.follow, self._seal.follow_keyring, self._rotation.note_uses_if_due),
+            duties=(self._seal.open_alone, self._seal.follow_keyring, successor.follow, self._rotation.note_uses_if_due),
         )
 
     def _make_revoker(self, runner: Runner, leases: LeaseStore, wrapping: Wrapping) -> Revoker:

@@ -167,7 +167,7 @@ class Worker:
                 partial(self.rotation.rotate_if_due, fenced),
                 self.successor.tidy,
             ),
-            duties=(self.seal.open_alone, self.successor.follow, self.seal.follow_keyring, self.rotation.note_uses_if_due),
+            duties=(self.seal.open_alone, self.seal.follow_keyring, self.successor.follow, self.rotation.note_uses_if_due),
         )  # fmt: skip
 
     def _system(self, world: "World", wrapping: Wrapping) -> Backend:
