@@ -66,10 +66,10 @@ def server(*, dev: bool, dev_listen_address: str | None, files: tuple[str, ...],
 
 
 def _check(settings: Settings) -> None:
-    """Say what a server would make of the settings; raises WrongSetting for files that a listener cannot use."""
-    from api.entrance import make_entrances  # noqa: PLC0415 - client commands must not pay for it
+    """Say what a server would make of the settings; raises WrongSetting."""
+    from api.server import check_settings  # noqa: PLC0415 - client commands must not pay for it
 
-    make_entrances(settings)
+    check_settings(settings)
     for warning in settings.warnings:
         click.echo(f"warning: {warning}", err=True)
     click.echo("The configuration can be used.")

@@ -245,6 +245,12 @@ def serve(settings: Settings, read: Callable[[], Settings]) -> NoReturn:
     sys.exit(0)
 
 
+def check_settings(settings: Settings) -> None:
+    """Make what a server makes of its settings before it opens anything; raises WrongSetting."""
+    make_entrances(settings)
+    build(config.settle(settings, "/"), HostPage())
+
+
 def _print_banner(settings: Settings, dev: DevServer) -> None:
     """Tell the developer how to get in; the only place where secrets are printed."""
     device = settings.audit[0].options.get("file_path", "")

@@ -16,9 +16,10 @@ from vault.audit.retention import Retention
 from vault.audit.trail import Broker
 from vault.authority import Authority
 from vault.clock import Clock, SystemClock, format_rfc3339_nano
+from vault.config_file import WrongSetting
 from vault.core import Core
 from vault.crypto.random import random_bytes
-from vault.errors import VaultError
+from vault.errors import InvalidRequest, VaultError
 from vault.expiry import ExpiryWorker, Fenced, Leadership
 from vault.gate import Gate
 from vault.handover import Successor
@@ -344,8 +345,11 @@ class Service:
 
 
 def build(settings: Settings, page: HostPage) -> Service:
-    """Return the service; opens nothing."""
-    return Service(settings, page)
+    """Return the service; opens nothing. Raises WrongSetting."""
+    try:
+        return Service(settings, page)
+    except InvalidRequest as refusal:  # of an audit device or a place of checkpoints
+        raise WrongSetting(str(refusal)) from None
 
 
 def find_dsn(settings: Settings) -> str:

@@ -121,6 +121,7 @@ _PLAIN = (
     "api_addr",
     "data_dir",
     "audit_dir",
+    "audit_addresses",
     "audit_retention_days",
     "disable_mlock",
     "raw_storage_endpoint",
@@ -309,12 +310,13 @@ def _warn(sources: Sources) -> Iterator[str]:
 
 
 def settle(settings: Settings, scratch: str) -> Settings:
-    """Return settings without gaps: a throw-away PostgreSQL lives in `scratch`, and there is an audit device, whatever is configured."""
+    """Return settings without gaps: there is an audit device, whatever is configured, and a throw-away PostgreSQL lives in `scratch`."""
     storage = settings.storage
+    default = AuditDevice(kind="postgres", name="postgres")
     if storage.kind == "inmem":
         storage = replace(storage, path=str(Path(scratch, "data")))
-    folder = settings.audit_dir or (scratch if settings.storage.kind == "inmem" else settings.data_dir)
-    default = AuditDevice(kind="file", name="file", options={"file_path": str(Path(folder, "audit.log"))})
+        folder = settings.audit_dir or scratch
+        default = AuditDevice(kind="file", name="file", options={"file_path": str(Path(folder, "audit.log"))})
     return replace(settings, storage=storage, audit=settings.audit or (default,))
 
 

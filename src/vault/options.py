@@ -199,7 +199,13 @@ TOP = (
     Option(name="data_dir", parse=parse_path, default=_nothing, help="Folder of the embedded PostgreSQL."),
     Option(name="audit_dir", parse=parse_path, default=_nothing, help="Folder for audit files that are enabled over the API."),
     Option(
-        name="audit_retention_days", parse=whole_number(1, 36_500), default=constant(2_555), help="How long the audit table keeps records."
+        name="audit_addresses", parse=parse_list, default=constant(()), help="Where devices enabled over the API may send."
+    ),
+    Option(
+        name="audit_retention_days",
+        parse=whole_number(limits.AUDIT_RETENTION_DAYS_MIN, 36_500),
+        default=constant(limits.AUDIT_RETENTION_DAYS),
+        help="How long the audit table keeps records; at least six years.",
     ),
     Option(name="disable_mlock", parse=parse_switch, default=_off, help="Do not warn when memory cannot be locked."),
     Option(name="raw_storage_endpoint", parse=parse_switch, default=_off, help="Offer sys/raw."),

@@ -9,7 +9,7 @@ from click.core import ParameterSource
 
 from vault.audit.source import Table
 
-VARIABLE = "HEALTH_VAULT_CONNECTION_URL"
+VARIABLE = "HEALTH_VAULT_STORAGE_CONNECTION_URL"
 
 
 def _check_url(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:

@@ -38,7 +38,7 @@ def world(dsn: str, log: Log) -> Iterator[World]:
 
 def run(world: World, *arguments: str) -> Result:
     """Run a command over the database that the environment names."""
-    return CliRunner().invoke(audit, arguments, env={"HEALTH_VAULT_CONNECTION_URL": world.dsn})
+    return CliRunner().invoke(audit, arguments, env={"HEALTH_VAULT_STORAGE_CONNECTION_URL": world.dsn})
 
 
 def test_verify_checks_the_table(world: World, log: Log) -> None:

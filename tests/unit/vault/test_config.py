@@ -166,17 +166,17 @@ def test_storage_follows_from_what_is_given() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "environment", "path"),
+    ("text", "environment", "device"),
     [
-        ('storage "inmem" {}', {}, "/scratch/audit.log"),
-        ('storage "inmem" {}', {"HEALTH_VAULT_AUDIT_DIR": "/a"}, "/a/audit.log"),
-        ("", {"HEALTH_VAULT_DATA_DIR": "/d"}, "/d/audit.log"),
+        ('storage "inmem" {}', {}, ("file", {"file_path": "/scratch/audit.log"})),
+        ('storage "inmem" {}', {"HEALTH_VAULT_AUDIT_DIR": "/a"}, ("file", {"file_path": "/a/audit.log"})),
+        ("", {"HEALTH_VAULT_DATA_DIR": "/d"}, ("postgres", {})),
     ],
 )
-def test_there_is_always_an_audit_device(text: str, environment: dict[str, str], path: str) -> None:
-    """A server that was told of none has one next to its data."""
+def test_there_is_always_an_audit_device(text: str, environment: dict[str, str], device: tuple[str, dict[str, str]]) -> None:
+    """A server that was told of none has a table in its database; what is thrown away has a file that is thrown away, too."""
     settled = settle(make(text, environment=environment), "/scratch")
-    assert [device.options["file_path"] for device in settled.audit] == [path]
+    assert [(found.kind, found.options) for found in settled.audit] == [device]
     assert settled.storage.path
 
 

@@ -21,7 +21,9 @@ PUBLIC = b64encode(KEY.public.raw).decode()
 
 def run(*arguments: str | Path, **environment: str) -> Result:
     """Run a command."""
-    return CliRunner().invoke(audit, [str(argument) for argument in arguments], env={"HEALTH_VAULT_CONNECTION_URL": None, **environment})
+    return CliRunner().invoke(
+        audit, [str(argument) for argument in arguments], env={"HEALTH_VAULT_STORAGE_CONNECTION_URL": None, **environment}
+    )
 
 
 @pytest.fixture
@@ -63,7 +65,7 @@ def test_verify_refuses_what_it_cannot_mean(arguments: tuple[str, ...], text: st
 
 def test_password_may_come_from_the_environment() -> None:
     """In the environment, a URL with a password is no mistake; that nobody answers is told without it."""
-    result = run("verify", HEALTH_VAULT_CONNECTION_URL="postgresql://me:secret@127.0.0.1:1/x")
+    result = run("verify", HEALTH_VAULT_STORAGE_CONNECTION_URL="postgresql://me:secret@127.0.0.1:1/x")
     assert result.exit_code == 1
     assert "cannot be read" in result.output
     assert "secret" not in result.output
