@@ -57,6 +57,7 @@ class Reloader:
             return
         sink.log_access = settings.log_level == "debug"
         self._renew(settings)
+        _log.info("settings read again")
 
     def _renew(self, settings: Settings) -> None:
         known = {str(entrance.listener.address): entrance for entrance in self._entrances}

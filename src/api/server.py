@@ -51,6 +51,11 @@ class QuietLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
     def access(self, resp: Any, req: Any, environ: Any, request_time: Any) -> None:
         """Log nothing: the sink does, without query strings."""
 
+    def info(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        """Log what gunicorn tells, but for its addresses: it takes every listener for plain HTTP."""
+        if not msg.startswith("Listening at"):
+            super().info(msg, *args, **kwargs)
+
 
 class Server(Arbiter):  # type: ignore[misc]  # gunicorn has no types
     """The arbiter."""
@@ -58,6 +63,13 @@ class Server(Arbiter):  # type: ignore[misc]  # gunicorn has no types
     app: "Application"
     stopping = False
     hurried = False
+
+    def start(self) -> None:
+        """Open the listeners and say where they are."""
+        super().start()
+        schemes = ("https" if entrance.listener.tls else "http" for entrance in self.app.entrances)
+        urls = (f"{scheme}://{str(opened).partition('://')[2]}" for scheme, opened in zip(schemes, self.LISTENERS, strict=True))
+        self.log.info("listening at: %s (%s)", ",".join(urls), self.pid)
 
     def signal(self, sig: int, frame: Any) -> None:
         """Take a signal for later; the second order to stop means at once."""

@@ -63,7 +63,7 @@ from vault.root_generation import RootGeneration
 from vault.rotation import Rotation
 from vault.seal import Seal
 from vault.secret import Secret
-from vault.settings import Settings
+from vault.settings import AuditDevice, Settings
 from vault.storage import capacity, migration
 from vault.storage.audit_rows import AuditRows, PartitionChore, make_partitions, owns_records
 from vault.storage.barrier import Barrier
@@ -368,8 +368,12 @@ def migrate(settings: Settings) -> tuple[str, ...]:
 def declared_devices(settings: Settings, host: Host) -> tuple[Device, ...]:
     """Return the devices that the configuration declares, with a salt of this start for the time while sealed."""
     salt = random_bytes(32)
-    configs = (
-        DeviceConfig(path=f"{device.name}/", kind=device.kind, slot=slot, options=device.options, declared=True)
-        for slot, device in enumerate(settings.audit)
-    )
-    return tuple(make_device(config, salt, host) for config in configs)
+
+    def make(slot: int, device: AuditDevice) -> Device:
+        config = DeviceConfig(path=f"{device.name}/", kind=device.kind, slot=slot, options=device.options, declared=True)
+        try:
+            return make_device(config, salt, host)
+        except InvalidRequest as refusal:
+            raise WrongSetting(f"{device.where}: {refusal}") from None
+
+    return tuple(make(slot, device) for slot, device in enumerate(settings.audit))

@@ -231,7 +231,8 @@ _EXPECTED_URL = "a URL like postgresql://user@host/database"
 
 def _read_device(sources: Sources, stanza: Stanza) -> AuditDevice:
     values = {option.name: sources._read(option, stanza.title, stanza.values.get(option.name)) for option in options.AUDIT}  # noqa: SLF001 - devices have no variables of their own
-    return AuditDevice(kind=stanza.labels[0], name=stanza.labels[-1].strip("/"), **values)
+    where = f"{stanza.where}: {stanza.title}"
+    return AuditDevice(kind=stanza.labels[0], name=stanza.labels[-1].strip("/"), where=where, **values)
 
 
 def _read_checkpoints(sources: Sources) -> Checkpoints:
@@ -304,6 +305,16 @@ def _warn(sources: Sources) -> Iterator[str]:
         for stanza in stanzas:
             for name in sorted(stanza.values.keys() - known):
                 yield f"{stanza.values[name].where}: unknown setting {name!r} in {kind} has no effect"
+            if kind == "audit":
+                yield from _warn_options(stanza)
+
+
+def _warn_options(stanza: Stanza) -> Iterator[str]:
+    """Name options of a device that no device has: one that is misspelt would be missed when it is needed."""
+    found = stanza.values.get("options")
+    if found is not None and isinstance(found.value, Mapping):
+        for name in sorted(found.value.keys() - options.DEVICE_OPTIONS):
+            yield f"{found.where}: unknown option {name!r} of {stanza.title} has no effect"
 
 
 # --- what the rest of the service asks for ----------------------------------------------------------------------------------

@@ -52,12 +52,15 @@ class File:
 
 
 def list_files(names: tuple[str, ...]) -> tuple[Path, ...]:
-    """Return the files that these names mean: a folder means all its .hcl and .json files, by name."""
+    """Return the files that these names mean: a folder means all its .hcl and .json files, by name. Raises WrongSetting."""
     found: list[Path] = []
     for name in names:
         path = Path(name)
         if path.is_dir():
-            found += sorted(member for member in path.iterdir() if member.suffix in SUFFIXES and member.is_file())
+            members = sorted(member for member in path.iterdir() if member.suffix in SUFFIXES and member.is_file())
+            if not members:
+                raise WrongSetting(f"configuration folder {path}: expected files that end with {' or '.join(SUFFIXES)}")
+            found += members
         else:
             found.append(path)
     return tuple(found)

@@ -198,9 +198,7 @@ TOP = (
     Option(name="max_request_duration", parse=seconds(1, 3600, "90s"), default=constant(90), help="Longest time that a request may take."),
     Option(name="data_dir", parse=parse_path, default=_nothing, help="Folder of the embedded PostgreSQL."),
     Option(name="audit_dir", parse=parse_path, default=_nothing, help="Folder for audit files that are enabled over the API."),
-    Option(
-        name="audit_addresses", parse=parse_list, default=constant(()), help="Where devices enabled over the API may send."
-    ),
+    Option(name="audit_addresses", parse=parse_list, default=constant(()), help="Where devices enabled over the API may send."),
     Option(
         name="audit_retention_days",
         parse=whole_number(limits.AUDIT_RETENTION_DAYS_MIN, 36_500),
@@ -254,6 +252,15 @@ STORAGE: Mapping[str, tuple[Option, ...]] = {
 AUDIT = (
     Option(name="options", parse=parse_options, default=dict, help="Options of the device."),
     Option(name="description", parse=parse_text, default=_nothing, help="What the device is for."),
+)
+
+# Options of audit devices, of whatever kind; those that Vault has and that change nothing here are left out.
+DEVICE_OPTIONS = frozenset(
+    {
+        *("elide_list_responses", "filter", "format", "hmac_accessor", "log_raw", "prefix"),
+        *("file_path", "mode", "path", "sync"),
+        *("address", "facility", "socket_type", "tag", "write_timeout"),
+    }
 )
 
 CHECKPOINT = (

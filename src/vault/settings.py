@@ -79,6 +79,7 @@ class AuditDevice:
     name: str
     description: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
+    where: str = field(default="", compare=False)  # place of its block in the configuration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,7 +83,8 @@ def test_body_limit_is_that_of_the_listener(several: Running, body: bytes) -> No
 
 
 def test_every_listener_is_announced(several: Running) -> None:
-    """The log names each address that is listened at."""
-    found = re.search(r"Listening at: (\S+)", several.log())
+    """The log names each address that is listened at, once."""
+    found = re.search(r"listening at: (\S+)", several.log())
     assert found is not None
     assert len(found[1].split(",")) == len(LISTENERS)
+    assert "Listening at" not in several.log()

@@ -50,8 +50,17 @@ def ask(call: Callable[P, T], *arguments: P.args, **fields: P.kwargs) -> T:
         return call(*arguments, **fields)
     except VaultError as error:
         raise Refused("; ".join(error.errors or ()) or _name_status(error)) from None
-    except requests.RequestException as error:
-        raise click.ClickException(f"cannot reach the server: {type(error).__name__}") from None
+    except requests.exceptions.SSLError:
+        raise click.ClickException(f"the certificate of the server is not trusted, or it does not speak TLS: {_TRUST}") from None
+    except (requests.RequestException, OSError) as error:  # OSError: a file of VAULT_CACERT or VAULT_CLIENT_CERT is not there
+        raise click.ClickException(f"cannot reach the server: {_name_cause(error)}") from None
+
+
+_TRUST = "see VAULT_CACERT (the authority's certificate), VAULT_CLIENT_CERT and the scheme of VAULT_ADDR"
+
+
+def _name_cause(error: Exception) -> str:
+    return type(error).__name__ if isinstance(error, requests.RequestException) else str(error)
 
 
 def _name_status(error: VaultError) -> str:

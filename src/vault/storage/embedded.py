@@ -44,7 +44,6 @@ _QUIT_SECONDS_MAX = 5.0
 _ROOT_LENGTH_MAX = 60  # a socket's address holds 107 bytes
 _PR_SET_PDEATHSIG = 1
 _ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}  # nothing of ours: tokens, passwords, PGOPTIONS
-_monotonic = SystemClock.monotonic
 _BIN = POSTGRES_VERSIONS[18]
 _monotonic = SystemClock.monotonic
 

@@ -41,6 +41,34 @@ def test_check_refuses_a_wrong_value_with_its_place(tmp_path: Path) -> None:
     assert (code, "--listener-tls-min-version: expected one of tls12, tls13" in text) == (1, True)
 
 
+@pytest.mark.parametrize(
+    ("block", "expected"),
+    [
+        ('audit "fifo" "a" {}', 'audit "fifo" "a": unknown backend type: "fifo"'),
+        ('audit "file" "a" {}', 'audit "file" "a": file_path is required'),
+        ('audit "file" "a" { options { file_path = "/a"\n mode = "0999" } }', 'audit "file" "a": mode must be octal'),
+        ('audit "socket" "a" { options { address = "there" } }', 'audit "socket" "a": address must be host:port'),
+    ],
+)
+def test_check_refuses_a_wrong_device_with_its_place(tmp_path: Path, block: str, expected: str) -> None:
+    """What only the device knows is told with file and line, too."""
+    code, text = check(tmp_path, f"threads = 1\n{block}")
+    assert (code, f"{tmp_path}/vault.hcl:2: {expected}" in text) == (1, True), text
+
+
+def test_check_names_unknown_options_of_a_device(tmp_path: Path) -> None:
+    """A misspelt option is told: it would be missed when it is needed."""
+    code, text = check(tmp_path, 'audit "file" "a" {\n options {\n file_path = "/a"\n snyc = true } }')
+    assert code == 0
+    assert f'{tmp_path}/vault.hcl:2: unknown option \'snyc\' of audit "file" "a" has no effect' in text
+
+
+def test_check_refuses_a_folder_without_files(tmp_path: Path) -> None:
+    """A folder that was mistaken for that of the configuration does not mean the defaults."""
+    answer = CliRunner().invoke(server, ["--config", str(tmp_path), "--check"])
+    assert (answer.exit_code, f"configuration folder {tmp_path}: expected files" in answer.output) == (1, True)
+
+
 def test_check_accepts_without_starting(tmp_path: Path) -> None:
     """Unknown keys are only named."""
     code, text = check(tmp_path, 'ui = true\nstorage "embedded" { path = "/nowhere" }')
