@@ -17,8 +17,6 @@ from vault.logical.args import parse_bool, parse_duration
 from vault.settings import Address
 
 DEV_ADDRESS = "127.0.0.1:4117"
-# The pages that are developed against this service are served from these addresses.
-DEV_ORIGINS = tuple(f"http://{host}:{port}" for host in ("localhost", "127.0.0.1") for port in (5174, 5175, 8215))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,9 +196,7 @@ TOP = (
     Option(name="max_request_duration", parse=seconds(1, 3600, "90s"), default=constant(90), help="Longest time that a request may take."),
     Option(name="data_dir", parse=parse_path, default=_nothing, help="Folder of the embedded PostgreSQL."),
     Option(name="audit_dir", parse=parse_path, default=_nothing, help="Folder for audit files that are enabled over the API."),
-    Option(
-        name="audit_addresses", parse=parse_list, default=constant(()), help="Where devices enabled over the API may send."
-    ),
+    Option(name="audit_addresses", parse=parse_list, default=constant(()), help="Where devices enabled over the API may send."),
     Option(
         name="audit_retention_days",
         parse=whole_number(limits.AUDIT_RETENTION_DAYS_MIN, 36_500),
