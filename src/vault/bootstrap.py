@@ -303,6 +303,7 @@ class Service:
     def reload(self, settings: Settings) -> None:
         """Take over what may change while the server runs, in this process; certificates are delivery's, audit files need no order."""
         log.configure(settings)
+        self.operations.reload(settings)
 
     def worker_died(self) -> None:
         """Make every worker read anew: the dead one may have committed what it did not announce."""
