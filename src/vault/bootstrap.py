@@ -11,7 +11,7 @@ import structlog
 from vault import log, path_help
 from vault.audit.checkpointer import Checkpointer
 from vault.audit.device import Device, DeviceConfig, Host, make_device
-from vault.audit.places import make_place
+from vault.audit.places import make_folder, make_place
 from vault.audit.retention import Retention
 from vault.audit.trail import Broker
 from vault.authority import Authority
@@ -258,6 +258,7 @@ class Service:
         for name in migrate(self._settings):
             _log.info("migration applied", name=name)
         make_partitions(self._dsn)
+        make_folder(self._settings)
         if any(device.kind == "postgres" for device in self._settings.audit) and owns_records(self._dsn):
             _log.warning("the database role owns the audit table: whoever has its password can alter records (docs/audit.md)")
         capacity.check_room(self._dsn, self._settings.workers, self._settings.threads)
@@ -302,6 +303,7 @@ class Service:
     def reload(self, settings: Settings) -> None:
         """Take over what may change while the server runs, in this process; certificates are delivery's, audit files need no order."""
         log.configure(settings)
+        self.operations.reload(settings)
 
     def worker_died(self) -> None:
         """Make every worker read anew: the dead one may have committed what it did not announce."""

@@ -91,7 +91,6 @@ def combine(*, dev: bool, flags: Mapping[str, Any], environment: Mapping[str, st
     if top["default_lease_ttl"] > top["max_lease_ttl"]:
         raise WrongSetting("default_lease_ttl: expected at most max_lease_ttl")
     telemetry = sources.read(options.TELEMETRY, "telemetry", _values_of(sources.find_stanza("telemetry", ())))
-    origins = top["cors_allowed_origins"]
     return Settings(
         listeners=_read_listeners(sources, top["max_request_size"]),
         storage=_read_storage(sources, top["data_dir"], dev=dev),
@@ -102,7 +101,6 @@ def combine(*, dev: bool, flags: Mapping[str, Any], environment: Mapping[str, st
         max_lease_seconds=top["max_lease_ttl"],
         request_seconds_max=top["max_request_duration"],
         prometheus_retention_seconds=telemetry["prometheus_retention_time"],
-        cors_allowed_origins=origins or (options.DEV_ORIGINS if dev else ()),
         dev=dev,
         dev_root_token=Secret(top["dev_root_token_id"]),
         warnings=tuple(_warn(sources)),
@@ -125,6 +123,7 @@ _PLAIN = (
     "audit_retention_days",
     "disable_mlock",
     "raw_storage_endpoint",
+    "cors_allowed_origins",
 )
 
 

@@ -72,8 +72,16 @@ class Cors:
     """Reads, changes and applies the list."""
 
     def __init__(self, configured: tuple[str, ...]) -> None:
-        self.configured = configured
         self._base = Sharing(origins=configured)
+
+    @property
+    def configured(self) -> tuple[str, ...]:
+        """Return the origins of the configuration."""
+        return self._base.origins
+
+    def configure(self, origins: tuple[str, ...]) -> None:
+        """Take over the origins of a configuration that was read anew."""
+        self._base = Sharing(origins=origins)
 
     def find(self, transaction: Transaction) -> Sharing:
         """Return what holds; of the configuration and the row together."""

@@ -62,6 +62,10 @@ class Operations:
         # How many connections of clients all workers hold; whoever serves them says so, before the fork.
         self.count_connections: Callable[[], int] = lambda: 0
 
+    def reload(self, settings: Settings) -> None:
+        """Take over what may change while the server runs."""
+        self._cors.configure(settings.cors_allowed_origins)
+
     def make_gate(self, store: Store, is_open: Callable[[], bool]) -> Gate:
         """Return what decides about a request before it is read."""
         return Gate(store, self._quotas, self._cors, self._levels, is_open)

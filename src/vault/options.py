@@ -17,8 +17,6 @@ from vault.logical.args import parse_bool, parse_duration
 from vault.settings import Address
 
 DEV_ADDRESS = "127.0.0.1:4117"
-# The pages that are developed against this service are served from these addresses.
-DEV_ORIGINS = tuple(f"http://{host}:{port}" for host in ("localhost", "127.0.0.1") for port in (5174, 5175, 8215))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,8 +33,7 @@ class FilePlace:
         self._path = path
 
     def append(self, line: bytes) -> None:
-        """Add a line and bring it to the disk."""
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Add a line and bring it to the disk. A folder that is gone stays gone: an audit log that was moved away with it is missed."""
         file = os.open(self._path, _FLAGS, _MODE)
         try:
             found = os.fstat(file)
@@ -134,6 +133,14 @@ def make_place(settings: Settings, table: CheckpointTable) -> Place:
     if chosen.kind == "file":
         raise InvalidRequest("checkpoints: file_path is required")
     return TablePlace(table)
+
+
+def make_folder(settings: Settings) -> None:
+    """Make the folder of the file of checkpoints, if that is where they go; call once, at the start."""
+    if settings.checkpoints.kind in {"", "file"}:
+        path = settings.checkpoints.options.get("file_path") or find_default_file(settings)
+        if path:
+            Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def find_default_file(settings: Settings) -> str:

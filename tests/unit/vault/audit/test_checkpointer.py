@@ -264,9 +264,11 @@ def test_file_goes_on_after_half_a_line(tmp_path: Path) -> None:
 
 
 def test_file_is_private_and_no_link(tmp_path: Path) -> None:
-    """The file is its owner's alone; a link or a pipe in its place is refused."""
-    path = tmp_path / "folder" / "checkpoints"
+    """The file is its owner's alone; a link or a pipe in its place is refused, and a folder that is gone stays gone."""
+    path = tmp_path / "checkpoints"
     FilePlace(path).append(b"line")
+    with pytest.raises(FileNotFoundError):
+        FilePlace(tmp_path / "gone" / "checkpoints").append(b"line")
     assert path.stat().st_mode & 0o777 == 0o600
     (tmp_path / "link").symlink_to(path)
     with pytest.raises(OSError, match="symbolic"):
