@@ -1,4 +1,4 @@
-"""The systemd unit, as far as it can be checked where systemd does not run."""
+"""The systemd unit and the containers' files, as far as they can be checked where neither runs."""
 
 import shutil
 import subprocess
@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.architecture.source import ROOT
+from vault.config import combine
+from vault.config_file import read_file
 
 UNIT = ROOT / "deploy" / "health-vault.service"
 BINARY = "/opt/health-vault/.venv/bin/health-vault"
@@ -26,6 +28,14 @@ def test_unit_keeps_its_promises() -> None:
     lines = set(UNIT.read_text().splitlines())
     assert lines >= REQUIRED
     assert not [line for line in lines if line.startswith(("Environment=", "EnvironmentFile="))]
+
+
+def test_configuration_of_the_containers_can_be_used() -> None:
+    """The server takes the file that compose mounts, without a warning, and connects as the role that compose makes."""
+    settings = combine(dev=False, flags={}, environment={}, files=(read_file(ROOT / "deploy" / "compose.hcl"),))
+    assert settings.warnings == ()
+    assert "//vault_application:" in settings.storage.connection_url.reveal()
+    assert "CREATE ROLE vault_application LOGIN" in (ROOT / "deploy" / "compose.sql").read_text()
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")

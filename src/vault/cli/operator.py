@@ -118,8 +118,6 @@ def migrate(files: tuple[str, ...], application_role: str, reset: bool, yes: boo
 
 def _migrate(settings: Settings, role: str, *, reset: bool) -> tuple[str, ...]:
     # Client commands must not pay for the imports of a database.
-    from psycopg import DatabaseError  # noqa: PLC0415 - see above
-
     from vault.storage import migration  # noqa: PLC0415 - see above
     from vault.storage.embedded import APPLICATION_USER, Embedded  # noqa: PLC0415 - see above
 
@@ -129,10 +127,7 @@ def _migrate(settings: Settings, role: str, *, reset: bool) -> tuple[str, ...]:
         return migration.migrate(dsn, application_role=role)
 
     if settings.storage.kind == "postgresql":
-        try:
-            return apply(settings.storage.connection_url.reveal(), role)
-        except DatabaseError as error:  # its text names host and role, and no password
-            raise click.ClickException(f"the database refuses or cannot be reached: {error}") from None
+        return apply(settings.storage.connection_url.reveal(), role)
     with tempfile.TemporaryDirectory(prefix="health-vault-") as scratch:
         embedded = Embedded(Path(settings.storage.path or scratch))
         try:

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import psycopg.errors
 
-from vault.errors import VaultError
+from vault.errors import StorageUnavailable, VaultError
 from vault.storage import audit_statement, statement
 
 _LOCK = 0x4856_4D49  # any number, the same for every host
@@ -74,6 +74,13 @@ def migrate(dsn: str, folder: Path | None = None, *, application_role: str = "")
         raise MigrationError(
             "the database is not up to date, and this role may not change it: run `health-vault operator migrate` as the owner"
         ) from cause
+    except psycopg.OperationalError as cause:
+        raise _unreachable(cause) from cause
+
+
+def _unreachable(cause: psycopg.OperationalError) -> StorageUnavailable:
+    """Return what an operator reads; the driver's text names host and role, and no password."""
+    return StorageUnavailable(f"the database refuses or cannot be reached: {cause}")
 
 
 def _apply(connection: psycopg.Connection[Any], migrations: tuple[Migration, ...]) -> tuple[str, ...]:
@@ -108,5 +115,8 @@ def _check(migrations: tuple[Migration, ...], applied: dict[int, str]) -> None:
 
 def reset(dsn: str) -> None:
     """Drop everything of the service."""
-    with psycopg.connect(dsn) as connection:
-        connection.execute(statement.DROP_SCHEMA)
+    try:
+        with psycopg.connect(dsn) as connection:
+            connection.execute(statement.DROP_SCHEMA)
+    except psycopg.OperationalError as cause:
+        raise _unreachable(cause) from cause
