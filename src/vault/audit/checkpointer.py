@@ -138,7 +138,7 @@ class Checkpointer:
 
     def _find_reason(self, device: Device) -> str:
         """Return why the head of a device's log is to be signed now; empty if it need not be."""
-        head, mark = device.chain.find_head(), self._read_mark(device)
+        head, mark = _find_head(device), self._read_mark(device)
         if head is None:
             return ""
         if mark.log != head.log:
@@ -163,7 +163,7 @@ class Checkpointer:
 
     def _cover(self, devices: Iterable[Device], reason: str) -> None:
         for device in devices:
-            head = device.chain.find_head()
+            head = _find_head(device)
             found = self._find_reason(device)
             if head is not None and (found or (reason and self._read_mark(device).seq != head.number)):
                 self._cover_one(device, head, reason or found)
@@ -213,6 +213,12 @@ def list_last(transaction: Transaction) -> tuple[Signed[Checkpoint], ...]:
     """Return the last checkpoint of every log of the cluster."""
     found = (find_last(transaction, log) for log in transaction.list_children(PREFIX))
     return tuple(last for last in found if last is not None)
+
+
+def _find_head(device: Device) -> Head | None:
+    """Return the last record of a device; None also where a log has begun and its first record was refused."""
+    head = device.chain.find_head()
+    return head if head is not None and head.number > 0 else None
 
 
 def _keep(device: Device, head: Head) -> None:

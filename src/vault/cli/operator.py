@@ -1,4 +1,4 @@
-"""`operator`: the life of a seal, its keys and the schema. Shares are asked for or read from standard input, never from arguments."""
+"""`operator`: the life of a seal, its keys and the schema. A share is asked for, or read from standard input; Vault's argument works, too."""
 
 import sys
 import tempfile

@@ -1,6 +1,7 @@
 """Checkpoints over a whole server in memory: when they are signed, where they go, and what a kill or a failure leaves."""
 
 import json
+import socket
 from base64 import b64decode
 from pathlib import Path
 
@@ -90,6 +91,22 @@ def test_nothing_is_signed_before_it_is_due(world: World) -> None:
     world.clock.advance(-SETTINGS.interval_seconds * 10)
     look()
     assert [checkpoint.reason for checkpoint in signed(world)] == ["start", "interval"]
+
+
+def test_log_without_a_record_is_not_signed(log: Path) -> None:
+    """A stream whose receiver was never there has a log and no record: there is nothing to sign for, and other logs are covered."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"  # nobody listens
+        file = DeviceConfig(path="declared/", kind="file", slot=0, options={"file_path": str(log)}, declared=True)
+        stream = DeviceConfig(path="stream/", kind="socket", slot=1, options={"address": address}, declared=True)
+        world = World(log.parent, (stream, file))
+        world.read("sys/mounts")
+        world.first.checkpointer.look()
+        world.first.checkpointer.cover_all("sealing")
+    assert world.first.checkpointer.failures == 0
+    assert {checkpoint.device for checkpoint in signed(world)} == {"declared/"}
+    assert [json.loads(line)["device"] for line in world.read("sys/config/auditing/checkpoints")["checkpoints"]] == ["declared/"]
 
 
 def test_many_records_are_covered_before_the_interval_is_over(log: Path, world: World) -> None:
