@@ -190,7 +190,8 @@ def _postgresql(settings: Settings) -> Iterator[Embedded | None]:
     if settings.storage.kind == "postgresql":
         yield None
         return
-    connections = choose_limit(settings.workers, settings.threads)
+    tables = sum(device.kind == "postgres" for device in settings.audit)
+    connections = choose_limit(settings.workers, settings.threads, tables)
     embedded = Embedded(Path(settings.storage.path), throw_away=settings.storage.kind == "inmem", connections=connections)
     arbiter = os.getpid()
     embedded.start()

@@ -259,9 +259,10 @@ class Service:
             _log.info("migration applied", name=name)
         make_partitions(self._dsn)
         make_folder(self._settings)
-        if any(device.kind == "postgres" for device in self._settings.audit) and owns_records(self._dsn):
+        tables = sum(device.kind == "postgres" for device in self._settings.audit)
+        if tables and owns_records(self._dsn):
             _log.warning("the database role owns the audit table: whoever has its password can alter records (docs/audit.md)")
-        capacity.check_room(self._dsn, self._settings.workers, self._settings.threads)
+        capacity.check_room(self._dsn, self._settings.workers, self._settings.threads, tables)
         self._physical.open()
         try:
             if self._settings.dev:

@@ -1,4 +1,4 @@
-"""`operator`: the life of a seal, its keys and the schema. A share is asked for, or read from standard input; Vault's argument works, too."""
+"""`operator`: the life of a seal, its keys and the schema. A share is asked for, or read from standard input; it may be an argument."""
 
 import sys
 import tempfile

@@ -25,24 +25,24 @@ class NoRoom(VaultError):
     message = "PostgreSQL takes too few connections"
 
 
-def count_connections(workers: int, threads: int) -> int:
-    """Return how many connections the workers of a host may open."""
-    return workers * (threads + SPARE + _LISTENER)
+def count_connections(workers: int, threads: int, tables: int = 0) -> int:
+    """Return how many connections the workers of a host may open; each holds one more for each audit device that is a table."""
+    return workers * (threads + SPARE + _LISTENER + tables)
 
 
-def choose_limit(workers: int, threads: int) -> int:
+def choose_limit(workers: int, threads: int, tables: int = 0) -> int:
     """Return the limit for a PostgreSQL that serves these workers only."""
-    return count_connections(workers, threads) + _OTHERS
+    return count_connections(workers, threads, tables) + _OTHERS
 
 
-def check_room(dsn: str, workers: int, threads: int) -> None:
+def check_room(dsn: str, workers: int, threads: int, tables: int = 0) -> None:
     """Warn if the workers may open more connections than there is room for; raises NoRoom if they could not work at all."""
     with BoundedConnection.connect(dsn, **ARGUMENTS) as connection:
         row = connection.execute(statement.ROOM.sql).fetchone()
     if row is None:
         raise psycopg.OperationalError("PostgreSQL does not tell its limits")
     room = statement.Room(*row)
-    needed = count_connections(workers, threads)
+    needed = count_connections(workers, threads, tables)
     numbers = (
         f"{workers} workers of {threads} threads may open {needed} connections; "
         f"PostgreSQL allows {room.allowed}, of which others hold {room.taken}"

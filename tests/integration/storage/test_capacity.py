@@ -57,3 +57,9 @@ def test_embedded_server_has_room_for_its_workers(parent: Path) -> None:
         assert count_connections(16, 8) > 100
     finally:
         embedded.stop()
+
+
+def test_audit_table_is_counted() -> None:
+    """Each worker has a connection for each audit device in the database."""
+    assert count_connections(4, 8, 2) == count_connections(4, 8) + 4 * 2
+    assert choose_limit(64, 8, 1) - choose_limit(64, 8) == 64
