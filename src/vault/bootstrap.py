@@ -26,7 +26,7 @@ from vault.handover import Successor
 from vault.host import AUDIT_LOCK, HostPage
 from vault.leases import LeaseStore
 from vault.logical.backend import Backend, Path
-from vault.logical.mount import Mount
+from vault.logical.mount import Lifetimes, Mount
 from vault.logical.token import Token
 from vault.modules.auth.methods.token import backend as token_backend
 from vault.modules.auth.tokens import Issued, TokenStore
@@ -103,7 +103,8 @@ class Service:
         self._store = Store(self._physical, Barrier(), cache, page.generations.bump)
         self._seal = Seal(page, self._store, self._clock, None if settings.dev else settings.seal)
         self._rotation = Rotation(self._seal, self._store, self._clock)
-        self._mounts = Mounts(Registry({}))
+        lifetimes = Lifetimes(default_seconds=settings.default_lease_seconds, max_seconds=settings.max_lease_seconds)
+        self._mounts = Mounts(Registry({}), lifetimes)
         leases = LeaseStore()
         self._tokens = TokenStore(self._seal, leases, self._clock)
         self._policies = PolicyStore(self._clock)

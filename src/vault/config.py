@@ -34,9 +34,10 @@ class Sources:
     def read(self, table: tuple[Option, ...], block: str = "", values: Mapping[str, Found] | None = None) -> dict[str, Any]:
         """Return the values of a table's options; those that a file gives are `values`, at the top level those of the top level."""
         given = self.values if values is None else values
-        return {option.name: self._read(option, block, given.get(option.name)) for option in table}
+        return {option.name: self.read_option(option, block, given.get(option.name)) for option in table}
 
-    def _read(self, option: Option, block: str, given: Found | None) -> Any:
+    def read_option(self, option: Option, block: str, given: Found | None) -> Any:
+        """Return the value of one option; `given` is what a file says."""
         found = self.find_outside(option, block) or given
         if found is None:
             return option.default()
@@ -220,17 +221,14 @@ def _read_storage(sources: Sources, data_dir: str, *, dev: bool) -> Storage:
     values = sources.read(options.STORAGE[kind], "storage", _values_of(stanza))
     if kind == "postgresql":
         if not values["connection_url"]:
-            raise WrongSetting(f"{stanza.where if stanza else ''}: storage connection_url: expected {_EXPECTED_URL}")
+            raise WrongSetting(f"{stanza.where if stanza else kind}: storage connection_url: expected {options.POSTGRESQL_URL}")
         return Storage(kind=kind, connection_url=Secret(values["connection_url"]))
     return Storage(kind=kind, path=(values["path"] or data_dir) if kind == "embedded" else "")
 
 
-_EXPECTED_URL = "a URL like postgresql://user@host/database"
-
-
 def _read_device(sources: Sources, stanza: Stanza) -> AuditDevice:
-    values = {option.name: sources._read(option, stanza.title, stanza.values.get(option.name)) for option in options.AUDIT}  # noqa: SLF001 - devices have no variables of their own
-    where = f"{stanza.where}: {stanza.title}"
+    given, where = stanza.values, f"{stanza.where}: {stanza.title}"
+    values = {option.name: sources.read_option(option, stanza.title, given.get(option.name)) for option in options.AUDIT}
     return AuditDevice(kind=stanza.labels[0], name=stanza.labels[-1].strip("/"), where=where, **values)
 
 

@@ -6,7 +6,7 @@ mount may go on with the work, so a process killed half-way loses nothing.
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ import msgspec
 from vault.crypto import random
 from vault.errors import InvalidRequest
 from vault.logical.backend import Backend
-from vault.logical.mount import Mount, MountConfig
+from vault.logical.mount import Lifetimes, Mount, MountConfig
 from vault.router import Router
 from vault.storage.transaction import Transaction
 
@@ -24,6 +24,7 @@ RESERVED = ("sys/", "auth/", "cubbyhole/", "identity/", "audit/")
 BUILT_IN = ("sys/", "cubbyhole/", "identity/", "auth/token/")
 _ALIASES: Mapping[str, tuple[str, Mapping[str, str]]] = {"kv-v1": ("kv", {"version": "1"}), "kv-v2": ("kv", {"version": "2"})}
 _NAME_MAX = 512
+_COLUMNS = tuple(field.name for field in fields(Mount) if field.name != "lifetimes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +34,6 @@ class MountTable:
     mounts: tuple[Mount, ...]
     router: Router
 
-    @classmethod
-    def decode(cls, value: bytes) -> "MountTable":
-        """Return the table stored as `value`."""
-        mounts = msgspec.json.decode(value, type=tuple[Mount, ...])
-        return cls(mounts, Router.build(mounts))
-
     def find(self, path: str) -> Mount | None:
         """Return the mount at exactly this path."""
         return self.router.mounts.get(path)
@@ -47,13 +42,20 @@ class MountTable:
 class Mounts:
     """Reads and changes the mount table within a transaction."""
 
-    def __init__(self, registry: "Registry") -> None:
+    def __init__(self, registry: "Registry", lifetimes: Lifetimes = Lifetimes()) -> None:  # noqa: B008 - immutable
         self.registry = registry
+        self.lifetimes = lifetimes
+        self._decode = self._decode_table  # one object: an entry remembers what it was decoded by
+
+    def _decode_table(self, value: bytes) -> MountTable:
+        rows = msgspec.json.decode(value, type=tuple[Mount, ...])
+        mounts = tuple(replace(mount, lifetimes=self.lifetimes) for mount in rows)
+        return MountTable(mounts, Router.build(mounts))
 
     def table(self, transaction: Transaction) -> MountTable:
         """Return the current table; parsed once per change and worker."""
         entry = transaction.get(PATH)
-        return MountTable((), Router({})) if entry is None else entry.decode(MountTable.decode)
+        return MountTable((), Router({})) if entry is None else entry.decode(self._decode)
 
     def require(self, transaction: Transaction, path: str) -> Mount:
         """Return the mount at exactly this path; raises InvalidRequest with Vault's words."""
@@ -94,19 +96,21 @@ class Mounts:
         self._save(transaction, tuple(other for other in table.mounts if other.uuid != mount.uuid))
 
     def _save(self, transaction: Transaction, mounts: tuple[Mount, ...]) -> None:
-        transaction.put(PATH, msgspec.json.encode(mounts))
+        rows = [{name: getattr(mount, name) for name in _COLUMNS} for mount in mounts]
+        transaction.put(PATH, msgspec.json.encode(rows))
 
-    def new(self, path: str, kind: str, **fields: Any) -> Mount:
+    def new(self, path: str, kind: str, **settings: Any) -> Mount:
         """Return a fresh mount of a known kind at a checked path; not stored yet."""
         kind, options = _ALIASES.get(kind, (kind, None))
         if options is not None:
-            fields["options"] = {**(fields.get("options") or {}), **options}
+            settings["options"] = {**(settings.get("options") or {}), **options}
         family = "auth" if path.startswith("auth/") else "secret"
         if not self.registry.knows(family, kind):
             word = "auth" if family == "auth" else "secret"
             raise InvalidRequest(f'plugin not found in the catalog: no {word} backend of type "{kind}"')
         accessor = f"{'auth_' if family == 'auth' else ''}{kind}_{random.random_hex(4)}"
-        return Mount(path=path, kind=kind, uuid=str(uuid.UUID(bytes=random.random_bytes(16), version=4)), accessor=accessor, **fields)
+        unique = str(uuid.UUID(bytes=random.random_bytes(16), version=4))
+        return Mount(path=path, kind=kind, uuid=unique, accessor=accessor, lifetimes=self.lifetimes, **settings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from vault.logical.args import parse_bool, parse_duration
 from vault.settings import Address
 
 DEV_ADDRESS = "127.0.0.1:4117"
+POSTGRESQL_URL = "a URL like postgresql://user@host/database"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +138,7 @@ def _as_text(value: Any) -> str:
 def parse_postgresql(value: Any) -> str:
     """Read the URL of a PostgreSQL database."""
     if not re.match(r"postgres(?:ql)?://", parse_text(value)):
-        raise ValueError("a URL like postgresql://user@host/database")
+        raise ValueError(POSTGRESQL_URL)
     return str(value)
 
 

@@ -8,6 +8,14 @@ from vault import limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lifetimes:
+    """The system's lease times, where neither request, role nor mount says."""
+
+    default_seconds: int = limits.DEFAULT_LEASE_SECONDS
+    max_seconds: int = limits.MAX_LEASE_SECONDS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MountConfig:
     """What `tune` changes. Zero means: the system's value."""
 
@@ -40,6 +48,8 @@ class Mount:
     plugin_version: str = ""
     # Unmounting or moving: refused for everything but the work that empties it.
     tainted: bool = False
+    # Of the configuration, and so no part of the row.
+    lifetimes: Lifetimes = Lifetimes()
 
     @property
     def is_auth(self) -> bool:
@@ -54,9 +64,9 @@ class Mount:
     @property
     def default_lease_seconds(self) -> int:
         """Return the lease time where a request names none."""
-        return min(self.config.default_lease_seconds or limits.DEFAULT_LEASE_SECONDS, self.max_lease_seconds)
+        return min(self.config.default_lease_seconds or self.lifetimes.default_seconds, self.max_lease_seconds)
 
     @property
     def max_lease_seconds(self) -> int:
         """Return the longest lease time of this mount."""
-        return self.config.max_lease_seconds or limits.MAX_LEASE_SECONDS
+        return self.config.max_lease_seconds or self.lifetimes.max_seconds

@@ -8,7 +8,9 @@ import pytest
 from tests.unit.vault.fault import DyingRunner, Killed
 from tests.unit.vault.modules.system.world import World
 from vault.errors import InvalidRequest, UnsupportedPath
-from vault.mounts import BUILT_IN, RESERVED, parse_mount_path
+from vault.logical.mount import Lifetimes
+from vault.logical.operation import Operation
+from vault.mounts import BUILT_IN, PATH, RESERVED, parse_mount_path
 from vault.revocation import Revoker
 
 
@@ -51,6 +53,32 @@ def test_reserved_names_are_refused(place: str, rest: str) -> None:
     assert parse_mount_path("x/" + place + rest).startswith("x/")
     assert parse_mount_path("/kv/") == "kv/"
     assert parse_mount_path("kv", prefix="auth/") == "auth/kv/"
+
+
+class Brief(World):
+    """A server whose configuration grants less than Vault does."""
+
+    lifetimes = Lifetimes(default_seconds=100, max_seconds=200)
+
+
+def test_lease_times_of_the_configuration_hold() -> None:
+    """They are what a token gets and what a mount shows where nobody says; they follow the configuration and not the row."""
+    world = Brief()
+    tune = world.read("sys/auth/token/tune")
+    assert (tune["default_lease_ttl"], tune["max_lease_ttl"]) == (100, 200)
+    made = world.send(Operation.UPDATE, "auth/token/create", {"policies": ["default"]})
+    assert made is not None
+    assert made.auth is not None
+    assert made.auth.lease_duration_seconds == 100
+    long = world.send(Operation.UPDATE, "auth/token/create", {"policies": ["default"], "ttl": "1h"})
+    assert long is not None
+    assert long.auth is not None
+    assert long.auth.lease_duration_seconds == 200
+    with pytest.raises(InvalidRequest, match="system max lease TTL of 200"):
+        world.write("sys/mounts/new", type="kv", config={"default_lease_ttl": "300s"})
+    row = world.first.store.read().get(PATH)
+    assert row is not None
+    assert b"lifetimes" not in row.value
 
 
 def test_concurrent_mounts_never_nest(world: World) -> None:

@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from vault import limits
 from vault.errors import InvalidRequest
 from vault.logical.args import Number, parse_bool, parse_duration, parse_list, parse_string
-from vault.logical.mount import Mount, MountConfig
+from vault.logical.mount import Lifetimes, Mount, MountConfig
 from vault.version import VERSION
 
 SYSTEM = "system"
@@ -71,13 +70,13 @@ def _read_time(config: Mapping[str, Any], name: str, word: str) -> int:
         raise InvalidRequest(f"unable to parse {word} TTL of {value}: {refusal}") from None
 
 
-def parse_config(config: Mapping[str, Any], *, is_auth: bool, kind: str) -> MountConfig:
+def parse_config(config: Mapping[str, Any], *, is_auth: bool, kind: str, lifetimes: Lifetimes) -> MountConfig:
     """Return the settings of a new mount; raises InvalidRequest."""
     default, longest = _read_time(config, "default_lease_ttl", "default"), _read_time(config, "max_lease_ttl", "max")
     if longest and default > longest:
         raise InvalidRequest("given default lease TTL greater than given max lease TTL")
-    if not longest and default > limits.MAX_LEASE_SECONDS:
-        raise InvalidRequest(f"given default lease TTL greater than system max lease TTL of {limits.MAX_LEASE_SECONDS}")
+    if not longest and default > lifetimes.max_seconds:
+        raise InvalidRequest(f"given default lease TTL greater than system max lease TTL of {lifetimes.max_seconds}")
     if config.get("plugin_version"):
         raise InvalidRequest(f"cannot select non-builtin version of {'auth' if is_auth else 'secrets'} plugin {kind}")
     lists = {name: _convert(config[name], parse_list) for name in LISTS if config.get(name) is not None}
@@ -134,7 +133,7 @@ def describe_tuning(mount: Mount) -> dict[str, Any]:
     """Return the settings of a mount as they take effect."""
     data: dict[str, Any] = {
         "description": mount.description,
-        "default_lease_ttl": mount.config.default_lease_seconds or limits.DEFAULT_LEASE_SECONDS,
+        "default_lease_ttl": mount.config.default_lease_seconds or mount.lifetimes.default_seconds,
         "max_lease_ttl": mount.max_lease_seconds,
         "force_no_cache": mount.config.force_no_cache,
         **_describe_optional(mount),

@@ -164,7 +164,7 @@ class MountPaths:
         except InvalidRequest:
             raise InvalidRequest(f"plugin not found in the catalog: {kind}") from None
         plugin = {"plugin_version": args.plugin_version} if args.plugin_version else {}
-        config = parse_config({**(args.config or {}), **plugin}, is_auth=mount.is_auth, kind=kind)
+        config = parse_config({**(args.config or {}), **plugin}, is_auth=mount.is_auth, kind=kind, lifetimes=self._mounts.lifetimes)
         mount = replace(mount, config=config)
         self._mounts.add(context.transaction, mount)
         self._check_version(mount)

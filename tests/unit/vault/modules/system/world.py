@@ -22,7 +22,7 @@ from vault.host import AUDIT_LOCK, WINDOW_LOCK, HostPage
 from vault.leases import LeaseStore
 from vault.log_levels import LogLevels
 from vault.logical.backend import Backend
-from vault.logical.mount import Mount
+from vault.logical.mount import Lifetimes, Mount
 from vault.logical.operation import Operation
 from vault.logical.request import Request
 from vault.logical.response import Response
@@ -89,7 +89,7 @@ class Worker:
         self.store = Store(world.physical, Barrier(), cache, page.generations.bump)
         self.seal = Seal(page, self.store, clock, world.static)
         self.rotation = Rotation(self.seal, self.store, clock)
-        self.mounts = Mounts(Registry({}))
+        self.mounts = Mounts(Registry({}), world.lifetimes)
         self.leases = LeaseStore()
         self.tokens = TokenStore(self.seal, self.leases, clock)
         self.policies = PolicyStore(clock)
@@ -218,6 +218,7 @@ class World:
     # What the configuration says; a worker that is made later follows.
     origins: tuple[str, ...] = ()
     prometheus = True
+    lifetimes = Lifetimes()
 
     audit_addresses: tuple[str, ...] = ()
 
