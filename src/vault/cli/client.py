@@ -53,7 +53,7 @@ def ask(call: Callable[P, T], *arguments: P.args, **fields: P.kwargs) -> T:
     except requests.exceptions.SSLError:
         raise click.ClickException(f"the certificate of the server is not trusted, or it does not speak TLS: {_TRUST}") from None
     except (requests.RequestException, OSError) as error:  # OSError: a file of VAULT_CACERT or VAULT_CLIENT_CERT is not there
-        raise click.ClickException(f"cannot reach the server: {_name_cause(error)}") from None
+        raise click.ClickException(f"cannot reach the server at {load_client_settings().address}: {_name_cause(error)}") from None
 
 
 _TRUST = "see VAULT_CACERT (the authority's certificate), VAULT_CLIENT_CERT and the scheme of VAULT_ADDR"

@@ -25,6 +25,14 @@ def test_migrate_tells_why_the_database_is_not_reached(monkeypatch: pytest.Monke
     assert "hidden" not in answer.output
 
 
+def test_address_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most often VAULT_ADDR is not what somebody thinks it is."""
+    monkeypatch.setenv("VAULT_ADDR", f"http://127.0.0.1:{find_closed_port()}")
+    answer = CliRunner().invoke(operator, ["key-status"])
+    assert answer.exit_code == 1
+    assert "Error: cannot reach the server at http://127.0.0.1:" in answer.output
+
+
 def test_missing_authority_file_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """A wrong path in VAULT_CACERT is told as such."""
     monkeypatch.setenv("VAULT_ADDR", f"https://127.0.0.1:{find_closed_port()}")
