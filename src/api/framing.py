@@ -46,6 +46,10 @@ class Unreader:
 
 def parse_head(settings: Any, unreader: Unreader, client: Any, number: int) -> Any:
     """Return the request whose head is here; raises a ParseException."""
+    # The parser takes several spaces for one, where others do not. What it finds too long it shall call so.
+    end = unreader.pending.find(_CRLF, 0, settings.limit_request_line)
+    if end >= 0 and unreader.pending.count(b" ", 0, end) != 2:
+        raise http_errors.InvalidRequestLine("not three words")
     try:
         request = PlainRequest(settings, unreader, client, number)
     except (http_errors.NoMoreData, StopIteration):  # its end was seen, or should have been by now

@@ -10,6 +10,7 @@ from vault import limits
 
 _IN_REQUEST = frozenset({Phase.HEAD, Phase.BODY})
 _IN_ANSWER = frozenset({Phase.BODY, Phase.SEND})
+_EVICTABLE = (frozenset(Phase) - _IN_ANSWER, frozenset({Phase.BODY}), frozenset({Phase.SEND}))
 
 
 class Parking:
@@ -26,6 +27,9 @@ class Parking:
 
     def __len__(self) -> int:
         return len(self._held)
+
+    def __contains__(self, connection: Connection) -> bool:
+        return connection in self._held
 
     def add(self, connection: Connection) -> bool:
         """Take a connection; return False where its request would make all that wait hold too much."""
@@ -44,13 +48,24 @@ class Parking:
         self._bytes -= self._held.pop(connection)
 
     def list_due(self, now: float) -> list[Connection]:
-        """Return those whose time is over."""
-        return [connection for connection in self._held if connection.deadline <= now]
+        """Return those whose time is over, and the answers that wait longest to be taken while all that wait hold too much."""
+        excess = self._bytes - self._bytes_max
+        due = []
+        for connection, held in self._held.items():
+            crowds = excess > 0 and held > 0 and connection.phase is Phase.SEND
+            if crowds or connection.deadline <= now:
+                due.append(connection)
+                excess -= held
+        return due
 
     def list_idle(self) -> list[Connection]:
         """Return those with which no answer is being worked on, the one that waits longest first."""
         return [connection for connection in self._held if connection.phase not in _IN_ANSWER]
 
     def find_evictable(self) -> Connection | None:
-        """Return the connection that is missed least."""
-        return next((connection for connection in self._held if connection.phase not in _IN_ANSWER), None)
+        """Return the connection that is missed least: one without a request, else one whose body is late, else an unread answer."""
+        for phases in _EVICTABLE:
+            found = next((connection for connection in self._held if connection.phase in phases), None)
+            if found is not None:
+                return found
+        return None

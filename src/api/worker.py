@@ -148,12 +148,12 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
         self.enqueue_req(connection)
 
     def _make_room(self) -> None:
-        """Close the connection that has waited longest, so that idle ones never keep new ones out."""
+        """End what has waited longest, so that idle and slow clients never keep new ones out."""
         if self.nr_conns >= self.worker_connections:
             oldest = self.parking.find_evictable()
             if oldest is not None:
                 self.parking.remove(oldest)
-                self._end(oldest)
+                self._give_up(oldest, Overloaded())
 
     def _is_for_another(self) -> bool:
         """Return whether a new connection is better left to another worker, for a moment at most."""
@@ -198,8 +198,9 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
             self._end(conn)
 
     def _wake(self, conn: Connection, _sock: Any) -> None:
-        self.parking.remove(conn)
-        self.enqueue_req(conn)
+        if conn in self.parking:  # else it made room for one that the poller told of in the same breath
+            self.parking.remove(conn)
+            self.enqueue_req(conn)
 
     def _end(self, conn: Connection) -> None:
         self.nr_conns -= 1

@@ -79,7 +79,8 @@ class Core:
         with self.observer.watch(request) as watch, self.audit.open(request) as trail:
             # One time for all that is asked of the storage; what follows the commit may take longer.
             with budget.limited(self.storage_seconds_max):
-                self.store.cache.catch_up()
+                if not request.heard:
+                    self.store.cache.catch_up()
                 self._follow_devices(reader)
                 call = self._route(request, reader)
                 watch.mount = call.mount.path

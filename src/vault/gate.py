@@ -1,6 +1,7 @@
 """What is decided about a request before it is read: whether its client has a request left, and whether its page may ask.
 
-The first thing of every request, so it is also where a worker notices that log levels have changed.
+The first thing of every request, so it is also where a worker notices that log levels have changed, and hears what other hosts have
+written: their quotas and origins hold here from the next request on.
 """
 
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from vault.cors import Cors, Sharing
 from vault.log_levels import LogLevels
 from vault.quota import Quotas, Standing
+from vault.storage import budget
 from vault.storage.transaction import Store
 
 
@@ -24,8 +26,15 @@ class Gate:
     def admit(self, path: str, address: str) -> Standing | None:
         """Count a request; return what its answer tells of the quota. Raises RateLimited."""
         self._levels.follow()
-        return self._quotas.admit(self._store if self._is_open() else None, path, address)
+        with budget.limited():
+            return self._quotas.admit(self._find_store(), path, address)
 
     def check_origin(self, origin: str) -> tuple[Sharing, str] | None:
         """Return what holds for a page; None where pages are not thought of. Raises OriginNotAllowed."""
-        return self._cors.check(self._store if self._is_open() else None, origin)
+        with budget.limited():
+            return self._cors.check(self._find_store(), origin)
+
+    def _find_store(self) -> Store | None:
+        """Return the storage as it is now, other hosts' writes included; None while it is closed."""
+        self._store.cache.catch_up()
+        return self._store if self._is_open() else None

@@ -5,7 +5,7 @@ mount may go on with the work, so a process killed half-way loses nothing.
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -46,6 +46,8 @@ class Mounts:
         self.registry = registry
         self.lifetimes = lifetimes
         self._decode = self._decode_table  # one object: an entry remembers what it was decoded by
+        # What is kept by a mount's path elsewhere: told of its new path when it moves, and of none when it ends.
+        self.on_move: list[Callable[[Transaction, str, str], None]] = []
 
     def _decode_table(self, value: bytes) -> MountTable:
         rows = msgspec.json.decode(value, type=tuple[Mount, ...])
@@ -80,6 +82,8 @@ class Mounts:
         if conflict is not None:
             raise InvalidRequest(f"path is already in use at {conflict.path}")
         self._save(transaction, tuple(changed if mount.path == path else mount for mount in table.mounts))
+        if changed.path != path:
+            self._tell_move(transaction, path, changed.path)
 
     def taint(self, transaction: Transaction, path: str) -> Mount:
         """Close a mount to requests, as the first step of removing it."""
@@ -94,6 +98,11 @@ class Mounts:
         """Remove an emptied mount, as the last step."""
         table = self.table(transaction)
         self._save(transaction, tuple(other for other in table.mounts if other.uuid != mount.uuid))
+        self._tell_move(transaction, mount.path, "")
+
+    def _tell_move(self, transaction: Transaction, source: str, target: str) -> None:
+        for follow in self.on_move:
+            follow(transaction, source, target)
 
     def _save(self, transaction: Transaction, mounts: tuple[Mount, ...]) -> None:
         rows = [{name: getattr(mount, name) for name in _COLUMNS} for mount in mounts]

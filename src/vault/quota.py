@@ -7,14 +7,13 @@ all workers of a host, each host counts for itself, and a restart of the server 
 import math
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address, ip_address
 
 import msgspec
 
 from vault.clock import Clock
 from vault.errors import RateLimited, VaultError
-from vault.storage import budget
 from vault.storage.cache import Entry
 from vault.storage.transaction import Store, Transaction
 from vault.windows import Turn, Windows
@@ -132,6 +131,17 @@ class Quotas:
         """Store the quotas."""
         transaction.put(TABLE, msgspec.json.encode(stored))
 
+    def follow_mount(self, transaction: Transaction, source: str, target: str) -> None:
+        """Take the quotas of a mount along to its new path, counters and all; without one they end with it."""
+        stored = self.table(transaction).stored
+        rules = {
+            name: replace(rule, path=target + rule.path.removeprefix(source)) if rule.path.startswith(source) else rule
+            for name, rule in stored.rules.items()
+            if target or not rule.path.startswith(source)
+        }
+        if rules != stored.rules:
+            self.save(transaction, replace(stored, rules=rules))
+
     def admit(self, store: Store | None, path: str, address: str) -> Standing | None:
         """Count a request; return where its client stands if it shall be told. Raises RateLimited."""
         table = self._known if store is None else self._find_table(store)
@@ -151,7 +161,7 @@ class Quotas:
         if cached:
             self._known = _EMPTY if entry is None else entry.decode(Table.decode)
         else:
-            with suppress(VaultError), budget.limited():
+            with suppress(VaultError):
                 self._known = self.table(store.read())
         return self._known
 

@@ -1,7 +1,8 @@
 """Counters of requests in windows of time, shared by all workers of a host: a table of fixed size.
 
 A key belongs to one group of places. When its group is full of windows that still run, a newcomer takes over the place with the lowest
-count and goes on from that count: it may be limited too early, but crowding the table gives nobody more than the limit.
+count, or where all are blocked the one whose block ends first, and goes on from there: it may be limited too early, but crowding the
+table gives nobody more than the limit.
 """
 
 import mmap
@@ -66,6 +67,5 @@ class Windows:
         for index, row in enumerate(rows):
             if row[1] <= now and row[2] <= now:
                 return begin + index * _PLACE.size, (key, 0.0, 0.0, 0)
-        index = min(range(PLACES), key=lambda number: (rows[number][2] > now, rows[number][3]))
-        _, ends_at, _, count = rows[index]
-        return begin + index * _PLACE.size, (key, ends_at, 0.0, count)
+        index = min(range(PLACES), key=lambda number: (max(rows[number][2], now), rows[number][3]))
+        return begin + index * _PLACE.size, (key, *rows[index][1:])

@@ -54,6 +54,8 @@ SMUGGLING = {
     "empty header name": GET + b": a\r\n\r\n",
     "control character in header": GET + b"Host: a\x01b\r\n\r\n",
     "space in target": b"GET /v1/read more HTTP/1.1\r\nHost: a\r\n\r\n",
+    "two spaces before the target": b"GET  /v1/read HTTP/1.1\r\nHost: a\r\n\r\n",
+    "two spaces after the target": b"GET /v1/read  HTTP/1.1\r\nHost: a\r\n\r\n",
     "LF in target": b"GET /v1/re\nad HTTP/1.1\r\nHost: a\r\n\r\n",
     "lower case version": b"GET /v1/read http/1.1\r\nHost: a\r\n\r\n",
     "preface of HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",

@@ -1,6 +1,8 @@
 """Clients that take their time: they cost no thread, and in the end their connection."""
 
+import os
 import select
+import signal
 import socket
 import ssl
 import statistics
@@ -195,6 +197,33 @@ def test_idle_connections_never_keep_new_ones_out(tmp_path: Path) -> None:
                 connection.sendall(LONG_HEAD[:20])
         for _ in range(10):
             assert server.exchange(LAST).statuses == [200]
+
+
+def test_late_bodies_never_keep_new_ones_out(tmp_path: Path) -> None:
+    """Anybody may begin a request and not end it: where all places are taken by such, the oldest is answered that there is no room."""
+    with running(tmp_path, wrapper=("prlimit", "--nofile=128")) as server, ExitStack() as stack:
+        late = [stack.enter_context(server.connect()) for _ in range(300)]
+        for connection in late:
+            with suppress(OSError):
+                connection.sendall(POST[:-1])
+        for _ in range(10):
+            assert server.exchange(LAST).statuses == [200]
+        assert "refuse write Overloaded 127.0.0.1" in server.seen()
+
+
+def test_connection_that_makes_room_as_it_wakes_ends_no_worker(tmp_path: Path) -> None:
+    """What the poller tells in one breath: somebody new, and bytes of the connection that has to go for it."""
+    with running(tmp_path, workers=1, wrapper=("prlimit", "--nofile=128")) as server, ExitStack() as stack:
+        (worker,) = server.workers()
+        silent = [stack.enter_context(server.connect()) for _ in range(63)]  # and one more fills the worker
+        time.sleep(0.5)
+        os.kill(worker, signal.SIGSTOP)
+        stack.enter_context(server.connect())
+        for connection in silent:
+            connection.sendall(GET)
+        os.kill(worker, signal.SIGCONT)
+        assert server.exchange(LAST).statuses == [200]
+        assert "died" not in server.seen()
 
 
 def test_start_of_a_request_survives_a_stop(own_server: Running) -> None:

@@ -72,14 +72,14 @@ def decode_head(environ: Mapping[str, Any]) -> tuple[Operation, Target, str, Sec
     return operation, target, parse_path(target.path), _read_token(environ)
 
 
-def decode_request(environ: Mapping[str, Any], request_id: str, admit: Callable[[str], None] | None = None) -> Request:
+def decode_request(environ: Mapping[str, Any], request_id: str, admit: Callable[[str], bool] | None = None) -> Request:
     """Return the request that a WSGI environment holds; raises a VaultError.
 
-    `admit` is asked as soon as the path is known: before anything of the body is read.
+    `admit` is asked as soon as the path is known: before anything of the body is read. It returns whether it has heard of other
+    hosts' writes.
     """
     operation, target, path, token = decode_head(environ)
-    if admit is not None:
-        admit(path)
+    heard = admit is not None and admit(path)
     data: Mapping[str, Any] = EMPTY
     if operation.writes:
         data = _read_write(environ, operation, path)
@@ -97,6 +97,7 @@ def decode_request(environ: Mapping[str, Any], request_id: str, admit: Callable[
         remote_address=environ.get("REMOTE_ADDR", ""),
         remote_port=int(environ.get("REMOTE_PORT") or 0),
         open_doors=environ.get("health_vault.open_doors", NO_DOORS),
+        heard=heard,
     )
 
 

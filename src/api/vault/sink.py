@@ -58,10 +58,11 @@ class Entry:
         self.asked = False
         self.standing: Standing | None = None
 
-    def admit(self, path: str) -> None:
-        """Count the request; raises RateLimited."""
+    def admit(self, path: str) -> bool:
+        """Count the request; return that the gate has heard of other hosts' writes. Raises RateLimited."""
         self.asked = True
         self.standing = self._gate.admit(path, self._address)
+        return True
 
 
 def _list_standing(standing: Standing) -> Iterator[tuple[str, str]]:
@@ -127,11 +128,11 @@ class Sink:
     def _answer(self, environ: Mapping[str, Any], request_id: str) -> Answer:
         if self._gate is None:
             return self._answer_admitted(environ, request_id, None)
+        entry = Entry(self._gate, environ.get("REMOTE_ADDR", ""))
         try:
             page = self._gate.check_origin(environ["HTTP_ORIGIN"]) if "HTTP_ORIGIN" in environ else None
         except OriginNotAllowed as error:
-            return self._record(describe_refused(environ, request_id), error, close=has_body(environ))
-        entry = Entry(self._gate, environ.get("REMOTE_ADDR", ""))
+            return self._refuse(environ, request_id, error, entry, close=has_body(environ))
         if page is not None and is_preflight(environ):
             answer = self._answer_preflight(environ, request_id, entry, page)
         else:
@@ -151,14 +152,16 @@ class Sink:
             return self._refuse(environ, request_id, error, entry)
         return answer
 
-    def _refuse(self, environ: Mapping[str, Any], request_id: str, error: VaultError, entry: "Entry | None") -> Answer:
+    def _refuse(
+        self, environ: Mapping[str, Any], request_id: str, error: VaultError, entry: "Entry | None", *, close: bool = True
+    ) -> Answer:
         """Answer a request that could not be decoded; a path that is none counts as any other."""
         if entry is not None and not entry.asked:
             try:
                 entry.admit("")
             except RateLimited as limited:
                 error = limited
-        answer = self._record(describe_refused(environ, request_id), error)
+        answer = self._record(describe_refused(environ, request_id), error, close=close)
         if isinstance(error, RateLimited) and answer.status == find_status(error):
             answer = replace(answer, headers=tuple(_list_limit(error)), close=has_body(environ))
         return answer

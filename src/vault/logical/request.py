@@ -33,3 +33,4 @@ class Request:
     remote_port: int = 0
     # Groups of endpoints that the listener lets anybody use, by name.
     open_doors: frozenset[str] = frozenset()
+    heard: bool = False  # of what other hosts wrote before it came: somebody has asked already

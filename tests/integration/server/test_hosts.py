@@ -176,7 +176,26 @@ def _enable_audit(sides: Sides, _: int) -> None:
     assert not any("second/" in data for data in sides.check(200, "sys/audit"))  # type: ignore[operator]
 
 
-CHANGES: tuple[Callable[[Sides, int], None], ...] = (_revoke, _edit_policy, _write_value, _mount, _revoke, _write_value, _revoke)
+def _limit(sides: Sides, number: int) -> None:
+    sides.change("PUT", "cubbyhole/limited", {"n": number})
+    sides.change("POST", "sys/quotas/rate-limit/brief", {"rate": WORKERS, "interval": "1h", "path": "cubbyhole/limited"})
+    sides.check(200, "cubbyhole/limited")
+    sides.check(429, "cubbyhole/limited")
+    sides.change("DELETE", "sys/quotas/rate-limit/brief")
+    sides.check(200, "cubbyhole/limited")
+
+
+def _share(sides: Sides, number: int) -> None:
+    origin = f"https://{number}.example"
+    sides.change("POST", "sys/config/cors", {"allowed_origins": [origin]})
+    assert [reader.preflight("sys/mounts", origin) for reader in sides.readers] == [(204, origin)] * WORKERS
+    sides.change("DELETE", "sys/config/cors")
+    assert [reader.preflight("sys/mounts", origin)[0] for reader in sides.readers] == [405] * WORKERS
+
+
+CHANGES: tuple[Callable[[Sides, int], None], ...] = (
+    _revoke, _edit_policy, _write_value, _mount, _limit, _share, _revoke, _write_value, _revoke,
+)  # fmt: skip
 
 
 def _play(

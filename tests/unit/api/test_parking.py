@@ -89,3 +89,23 @@ def test_those_in_an_answer_are_spared(lot: Lot) -> None:
     assert lot.parking.find_evictable() is oldest
     assert lot.parking.list_idle() == [oldest, fresh]
     assert lot.parking.list_due(5.0) == [body, oldest]
+
+
+def test_answers_that_nobody_takes_go_when_all_hold_too_much(lot: Lot) -> None:
+    """Clients that do not read cannot fill the memory: who has waited longest goes, until what is left may stay."""
+    stuck = [lot.make(Phase.SEND, FREE + 60, deadline=9.0) for _ in range(3)]
+    lot.parking.add(lot.make(Phase.KEPT, deadline=9.0))
+    for connection in stuck:
+        lot.parking.add(connection)
+    assert lot.parking.list_due(1.0) == stuck[:2]
+
+
+def test_late_bodies_make_room_before_unread_answers(lot: Lot) -> None:
+    """Where no connection is idle, the oldest request that is not whole goes."""
+    answer, body, later = lot.make(Phase.SEND), lot.make(Phase.BODY), lot.make(Phase.BODY)
+    for connection in (answer, body, later):
+        lot.parking.add(connection)
+    for expected in (body, later, answer, None):
+        assert lot.parking.find_evictable() is expected
+        if expected is not None:
+            lot.parking.remove(expected)

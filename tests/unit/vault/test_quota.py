@@ -1,7 +1,11 @@
+from dataclasses import replace
+
 import pytest
 
 from tests.unit.vault.modules.system.world import World
-from vault.errors import RateLimited
+from vault.errors import OriginNotAllowed, RateLimited
+from vault.logical.operation import Operation
+from vault.logical.request import Request
 from vault.quota import EXEMPT, QuotaConfig, Rule, StoredQuotas, Table
 
 
@@ -105,3 +109,29 @@ def test_standing_is_told_only_if_asked_for(world: World) -> None:
     standing = world.first.gate.admit("a", "192.0.2.1")
     assert standing is not None
     assert (standing.limit, standing.remaining, standing.reset_seconds) == (4, 2, 3600)
+
+
+def test_rules_are_those_that_other_hosts_have_written(world: World) -> None:
+    """A quota or an origin that another host has acknowledged holds for the next request here: the gate asks before it looks."""
+    second, cache = world.worker(), world.first.store.cache
+    news = [
+        lambda: world.write("sys/quotas/rate-limit/q", rate=1, interval="1h", worker=second),
+        lambda: world.write("sys/config/cors", allowed_origins="https://a", worker=second),
+    ]
+    cache.ask = lambda: news.pop(0)() if news else None
+    world.first.gate.admit("a", "192.0.2.1")
+    with pytest.raises(OriginNotAllowed):
+        world.first.gate.check_origin("https://b")
+    with pytest.raises(RateLimited):
+        world.first.gate.admit("a", "192.0.2.1")
+
+
+def test_request_that_the_gate_has_asked_for_costs_one_question(world: World) -> None:
+    """Once is enough: all that was acknowledged before the request came was heard of then."""
+    asked: list[str] = []
+    world.first.store.cache.ask = lambda: asked.append("asked")
+    request = Request(id="1", operation=Operation.READ, path="sys/seal-status")
+    world.first.core.handle(replace(request, heard=True))
+    assert not asked
+    world.first.core.handle(request)
+    assert asked == ["asked"]

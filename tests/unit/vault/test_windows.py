@@ -48,6 +48,15 @@ def test_crowding_gives_nobody_more() -> None:
     assert not windows.take(b"limited", 50, 1000, 0, 1.0).allowed
 
 
+def test_crowding_ends_no_block() -> None:
+    """Nor do newcomers that are blocked themselves free one that is blocked."""
+    windows = make()
+    for number in (0, 0, *range(1, GROUPS * PLACES * 2)):
+        windows.take(b"%d" % number, 1, 1, 1000, 1.0)
+        windows.take(b"%d" % number, 1, 1, 1000, 1.0)
+    assert not windows.take(b"0", 1, 1, 1000, 10.0).allowed
+
+
 def test_table_holds_no_more_than_its_places() -> None:
     """Who comes into a full table counts on from what was there: with a limit of one nobody else gets a turn."""
     windows = make()

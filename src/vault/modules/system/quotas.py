@@ -71,6 +71,7 @@ class QuotaPaths:
     def __init__(self, quotas: Quotas, mounts: Mounts) -> None:
         self._quotas = quotas
         self._mounts = mounts
+        mounts.on_move.append(quotas.follow_mount)
 
     def paths(self) -> tuple[Path, ...]:
         """Return the table."""

@@ -137,3 +137,10 @@ def test_without_an_origin_nothing_is_said_of_it() -> None:
     """Programs see the answers they always saw."""
     answer = Sink(FakeCore(lambda _: Response(data={})), FakeGate(sharing=Sharing(origins=(PAGE,)))).answer(make("GET", "a"))
     assert answer.headers == ()
+
+
+def test_page_that_may_not_ask_is_counted() -> None:
+    """A wrong origin is no way round the limit: its refusals cost records, too."""
+    core, gate = FakeCore(unreachable), FakeGate(limited=True, sharing=Sharing(origins=(PAGE,)))
+    answer = Sink(core, gate).answer(make("GET", "a") | {"HTTP_ORIGIN": "https://evil.example"})
+    assert (answer.status, gate.asked, len(core.refused)) == (429, [""], 1)

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from tests.unit.vault.modules.system.world import World
-from vault.errors import InvalidRequest
+from vault.errors import InvalidRequest, RateLimited
 from vault.logical.operation import Operation
 
 PLACE = "sys/quotas/rate-limit"
@@ -64,3 +64,20 @@ def test_config_is_replaced_as_a_whole(world: World) -> None:
     }  # fmt: skip
     world.write("sys/quotas/config")
     assert world.read("sys/quotas/config")["rate_limit_exempt_paths"] == []
+
+
+def test_quotas_move_and_end_with_their_mount(world: World) -> None:
+    """Moving a mount takes no limit away and gives no fresh window; the next mount of the same place is limited by nobody's old rules."""
+    world.write("sys/mounts/old", type="kv")
+    for name, place in {"mount": "old", "path": "old/a", "star": "old/b/*", "other": "sys"}.items():
+        world.write(f"{PLACE}/{name}", rate=1, interval="1h", path=place)
+    world.first.gate.admit("old/a", "192.0.2.1")
+    move: dict[str, Any] = {"from": "old", "to": "new/place"}
+    world.write("sys/remount", **move)
+    assert {name: world.read(f"{PLACE}/{name}")["path"] for name in world.list(PLACE)} == {
+        "mount": "new/place/", "path": "new/place/a", "star": "new/place/b/*", "other": "sys/",
+    }  # fmt: skip
+    with pytest.raises(RateLimited):
+        world.first.gate.admit("new/place/a", "192.0.2.1")
+    world.delete("sys/mounts/new/place")
+    assert world.list(PLACE) == ("other",)
