@@ -22,7 +22,7 @@ from vault.crypto.random import random_bytes
 from vault.errors import InvalidRequest, VaultError
 from vault.expiry import ExpiryWorker, Fenced, Leadership
 from vault.gate import Gate
-from vault.handover import Successor
+from vault.handover import Tidier
 from vault.host import AUDIT_LOCK, HostPage
 from vault.leases import LeaseStore
 from vault.logical.backend import Backend, Path
@@ -169,7 +169,6 @@ class Service:
         leadership = Leadership(self._store, self._clock)
         fenced = Fenced(self._store, leadership)
         revoker = self._make_revoker(fenced, leases, wrapping)
-        successor = Successor(self._store, fenced, self._seal, self._clock)
         tables = Partitions(self._dsn), CheckpointTable(self._dsn)
         return ExpiryWorker(
             self._store,
@@ -182,11 +181,11 @@ class Service:
                 RemountPaths(self._mounts, revoker, fenced).finish_all,
                 TunePaths(self._mounts, fenced, self._clock, kv_upgrade).finish_all,
                 partial(self._rotation.rotate_if_due, fenced),
-                successor.tidy,
+                Tidier(self._store, fenced, self._clock).tidy,
                 PartitionChore(lambda: make_partitions(self._dsn), self._clock).run,
                 Retention(fenced.run, *tables, self._clock, self._settings.audit_retention_days).run,
             ),
-            duties=(self._seal.open_alone, self._seal.follow_keyring, successor.follow, self._rotation.note_uses_if_due),
+            duties=(self._seal.open_alone, self._seal.follow_keyring, self._seal.root_key.follow, self._rotation.note_uses_if_due),
         )
 
     def _make_revoker(self, runner: Runner, leases: LeaseStore, wrapping: Wrapping) -> Revoker:
@@ -340,7 +339,9 @@ class Service:
             return b64encode(made.shares[0]).decode()
 
         unseal_key = self._store.run(initialize)
-        self._seal.unseal(self._store.read(), b64decode(unseal_key))
+        opening = self._seal.unseal(self._store.read(), b64decode(unseal_key))
+        if opening is not None:
+            self._seal.open(opening)
         return DevServer(root_token=root[-1].id, unseal_key=unseal_key)
 
 

@@ -8,7 +8,7 @@ import structlog
 from vault.crypto import aead
 from vault.errors import IntegrityError, InvalidRequest
 from vault.settings import StaticSeal
-from vault.shares import CONFIG, FORMER, KEYRING, ROOT_KEY, SHAMIR, STATIC, Opened, SealConfig, find_sealed, open_root_key
+from vault.shares import ATTEMPTS, CONFIG, FORMER, KEYRING, ROOT_KEY, SHAMIR, STATIC, Opened, SealConfig, find_sealed, open_root_key
 from vault.static_lock import RECOVERY_KEY, StaticLock
 from vault.storage.transaction import Transaction
 
@@ -77,6 +77,8 @@ class Locks:
 
     def migrate(self, transaction: Transaction, opened: Opened) -> None:
         """Put the root key behind the configured lock. The shares stay: who unsealed proves from now on, and the other way round."""
+        for attempt in ATTEMPTS:  # a rekey that goes on would put the other lock back
+            transaction.delete(attempt)
         for path in (RECOVERY_KEY, FORMER):
             if transaction.get_plain(path) is not None:
                 transaction.delete(path)

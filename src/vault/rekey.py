@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
+from vault import handover
 from vault.clock import Clock
 from vault.crypto import aead, random
 from vault.crypto.pgp import Recipient, load_key, parse_key
 from vault.errors import InvalidRequest
-from vault.handover import HANDOVER, Handover
 from vault.seal import Seal
 from vault.shares import (
     CONFIG,
@@ -120,10 +120,16 @@ class Rekey:
 
     def require(self, transaction: Transaction, refusal: str) -> Attempt:
         """Return the rekey on its way; raises InvalidRequest with these words if there is none."""
+        self._require_shamir(transaction)
         attempt = self.find(transaction)
         if attempt is None:
             raise InvalidRequest(refusal)
         return attempt
+
+    def _require_shamir(self, transaction: Transaction) -> None:
+        present = self._seal.find_config(transaction)
+        if present is None or present.kind != SHAMIR:  # the swap below puts a lock of shares on the root key
+            raise InvalidRequest("only a Shamir seal can be rekeyed")
 
     def _save(self, transaction: Transaction, attempt: Attempt) -> Attempt:
         transaction.put(REKEY, msgspec.json.encode(attempt))
@@ -135,9 +141,7 @@ class Rekey:
         self, transaction: Transaction, shares: int, threshold: int, pgp_keys: tuple[str, ...], *, backup: bool, verifies: bool
     ) -> Attempt:
         """Begin; raises InvalidRequest while another one is on its way."""
-        present = self._seal.find_config(transaction)
-        if present is None or present.kind != SHAMIR:  # the swap below puts a lock of shares on the root key
-            raise InvalidRequest("only a Shamir seal can be rekeyed")
+        self._require_shamir(transaction)
         what = f"{self.words.what} seal"
         config = parse_config(shares, threshold, what)
         holders = parse_holders(pgp_keys, shares, what) if pgp_keys else ()
@@ -174,7 +178,7 @@ class Rekey:
         if has_share(attempt.given, share):
             raise InvalidRequest(self.words.repeated)
         given = (*attempt.given, share)
-        opened = self._seal.open_root_key(transaction, given, self.words.what)
+        opened = self._seal.prove(transaction, given, self.words.what)
         if opened is None:
             self._save(transaction, replace(attempt, given=given))
             return None
@@ -196,20 +200,21 @@ class Rekey:
         if attempt.verifies:
             attempt = self._save(transaction, replace(attempt, unseal_key=unseal_key, verification_nonce=make_nonce()))
             return Done(attempt=attempt, shares=shares)
-        root_key = self._swap(transaction, opened.keyring, unseal_key, config)
+        root_key = self._swap(transaction, unseal_key, config)
         # If the answer is lost, and the new shares with it, the former ones must still open the seal.
         lock = Former(config=opened.config, sealed=aead.seal(opened.unseal_key, root_key, ROOT_KEY.encode()))
         former = msgspec.json.encode(lock)
         transaction.put_plain(FORMER, former)
         return Done(attempt=attempt, shares=shares, root_key=root_key, former=former)
 
-    def _swap(self, transaction: Transaction, keyring: bytes, unseal_key: bytes, config: SealConfig) -> bytes:
+    def _swap(self, transaction: Transaction, unseal_key: bytes, config: SealConfig) -> bytes:
         """Put a new lock on a new root key, and that on the keyring."""
+        former, keyring = self._seal.require_keyring(transaction)
         root_key = random.random_bytes(KEY_BYTES)
         transaction.put_plain(CONFIG, msgspec.json.encode(config))
         transaction.put_plain(ROOT_KEY, aead.seal(unseal_key, root_key, ROOT_KEY.encode()))
-        transaction.put_plain(KEYRING, aead.seal(root_key, keyring, KEYRING.encode()))
-        transaction.put(HANDOVER, msgspec.json.encode(Handover(root_key=root_key, made_at=self._clock.now())))
+        transaction.put_plain(KEYRING, aead.seal(root_key, keyring.encode(), KEYRING.encode()))
+        handover.extend(transaction, former, root_key, self._clock.now())
         transaction.delete(REKEY)
         return root_key
 
@@ -233,7 +238,7 @@ class Rekey:
             raise WrongShares(self.words.unverified)
         if transaction.get_plain(FORMER) is not None:  # of a rekey before: its shares have been replaced twice
             transaction.delete(FORMER)
-        root_key = self._swap(transaction, self._seal.open_keyring(transaction), attempt.unseal_key, attempt.config)
+        root_key = self._swap(transaction, attempt.unseal_key, attempt.config)
         return Done(attempt=attempt, shares=(), root_key=root_key)
 
     def restart_verification(self, transaction: Transaction, nonce: str | None = None) -> Attempt | None:

@@ -164,10 +164,8 @@ class RekeyPaths:
         context.if_refused.append(partial(self._store.run, work))
 
     def _take_over(self, context: SystemContext, done: Done) -> None:
-        """Bring a new root key to this host: known before the commit, kept after it."""
         if done.root_key:
-            self._seal.announce(done.root_key)
-            context.after_commit.append(partial(self._seal.adopt, done.root_key))
+            context.after_commit.append(partial(self._seal.root_key.adopt, done.root_key))
 
     def _forget_former(self, former: bytes) -> None:
         with suppress(VaultError):  # then it goes when the new shares are used

@@ -17,7 +17,7 @@ from vault.core import Core
 from vault.cors import Cors
 from vault.expiry import ExpiryWorker, Fenced, Leadership
 from vault.gate import Gate
-from vault.handover import Successor
+from vault.handover import Tidier
 from vault.host import AUDIT_LOCK, WINDOW_LOCK, HostPage
 from vault.leases import LeaseStore
 from vault.log_levels import LogLevels
@@ -155,7 +155,6 @@ class Worker:
     def _expiry(self, wrapping: Wrapping, clock: FakeClock) -> ExpiryWorker:
         self.leadership = Leadership(self.store, clock)
         fenced = Fenced(self.store, self.leadership)
-        self.successor = Successor(self.store, fenced, self.seal, clock)
         revoker = Revoker(
             fenced, tokens=self.tokens, leases=self.leases, mounts=self.mounts, clock=clock, cubbyhole_prefix=wrapping.cubbyhole_prefix
         )
@@ -165,9 +164,9 @@ class Worker:
                 RemountPaths(self.mounts, revoker, fenced).finish_all,
                 TunePaths(self.mounts, fenced, clock, upgrade).finish_all,
                 partial(self.rotation.rotate_if_due, fenced),
-                self.successor.tidy,
+                Tidier(self.store, fenced, clock).tidy,
             ),
-            duties=(self.seal.open_alone, self.seal.follow_keyring, self.successor.follow, self.rotation.note_uses_if_due),
+            duties=(self.seal.open_alone, self.seal.follow_keyring, self.seal.root_key.follow, self.rotation.note_uses_if_due),
         )  # fmt: skip
 
     def _system(self, world: "World", wrapping: Wrapping) -> Backend:
@@ -253,7 +252,9 @@ class World:
 
     def unseal(self) -> None:
         """Open the host."""
-        self.first.seal.unseal(self.first.store.read(), self.share)
+        opening = self.first.seal.unseal(self.first.store.read(), self.share)
+        assert opening is not None
+        self.first.seal.open(opening)
         self.first.seal.require_open()
 
     def now_text(self) -> str:
