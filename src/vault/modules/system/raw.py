@@ -19,8 +19,8 @@ from vault.logical.context import SystemContext
 from vault.logical.response import Response, list_response
 from vault.storage.transaction import PLAIN
 
-# Whatever starts with these is neither shown nor changed: rows that hold keys, how the server is unsealed and when keys are replaced, who is
-# told what was done, and what every request is measured by: a spoilt one would refuse its own repair.
+# Whatever starts with these is neither shown nor changed: rows that hold keys, how the server is unsealed, when keys are replaced, who is
+# told what was done. And what each request is measured by: a spoilt row of that kind would refuse its own repair.
 _PROTECTED = (
     *sorted(PLAIN),
     "core/audit",
