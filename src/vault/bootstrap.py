@@ -45,7 +45,7 @@ from vault.modules.system.leases import LeasePaths
 from vault.modules.system.mounts import MountPaths
 from vault.modules.system.policies import PolicyPaths
 from vault.modules.system.raw import raw_paths
-from vault.modules.system.rekey import RekeyPaths, recovery_paths
+from vault.modules.system.rekey import rekey_paths
 from vault.modules.system.remount import RemountPaths
 from vault.modules.system.rotate import RotatePaths
 from vault.modules.system.seal import SealPaths
@@ -57,7 +57,6 @@ from vault.modules.system.version import record_release, version_paths
 from vault.modules.system.wrapping import WrappingPaths
 from vault.mounts import Mounts, Registry, default_mounts
 from vault.operations import Operations, Sources
-from vault.rekey import REKEY_WORDS, ROTATE_WORDS, Rekey
 from vault.revocation import Revoker, Runner
 from vault.root_generation import RootGeneration
 from vault.rotation import Rotation
@@ -239,12 +238,9 @@ class Service:
 
     def _list_share_paths(self) -> tuple[Path, ...]:
         """Return the table of what a quorum of shareholders can do besides unsealing."""
-        rekey, rotate = (Rekey(self._seal, self._clock, words) for words in (REKEY_WORDS, ROTATE_WORDS))
         generations = RootGeneration(self._seal, self._issue_root)
         return (
-            *RekeyPaths(rekey, self._seal, self._store, bare=True).paths(),
-            *RekeyPaths(rotate, self._seal, self._store, bare=False).paths(),
-            *recovery_paths(),
+            *rekey_paths(self._seal, self._store, self._clock),
             *GenerateRootPaths(generations, self._seal, self._store, bare=True).paths(),
             *GenerateRootPaths(generations, self._seal, self._store, bare=False).paths(),
             *decode_paths(),

@@ -47,7 +47,7 @@ from vault.modules.system.mounts import MountPaths
 from vault.modules.system.policies import PolicyPaths
 from vault.modules.system.quotas import QuotaPaths
 from vault.modules.system.raw import raw_paths
-from vault.modules.system.rekey import RekeyPaths, recovery_paths
+from vault.modules.system.rekey import rekey_paths
 from vault.modules.system.remount import RemountPaths
 from vault.modules.system.rotate import RotatePaths
 from vault.modules.system.seal import SealPaths
@@ -60,7 +60,6 @@ from vault.modules.system.version import record_release, version_paths
 from vault.modules.system.wrapping import WrappingPaths
 from vault.mounts import Mounts, Registry, default_mounts
 from vault.quota import Quotas
-from vault.rekey import REKEY_WORDS, ROTATE_WORDS, Rekey
 from vault.revocation import Revoker
 from vault.root_generation import RootGeneration
 from vault.rotation import Rotation
@@ -170,14 +169,12 @@ class Worker:
         )  # fmt: skip
 
     def _system(self, world: "World", wrapping: Wrapping) -> Backend:
-        rekeys = tuple(Rekey(self.seal, world.clock, words) for words in (REKEY_WORDS, ROTATE_WORDS))
         generations = RootGeneration(self.seal, world.issue_root(self))
         rows = (
             *SealPaths(self.seal, partial(world.populate, self), "inmem").paths(),
             *RotatePaths(self.seal, self.rotation).paths(),
             *raw_paths(enabled=world.raw),
-            *(row for rekey in rekeys for row in RekeyPaths(rekey, self.seal, self.store, bare=rekey is rekeys[0]).paths()),
-            *recovery_paths(),
+            *rekey_paths(self.seal, self.store, world.clock),
             *(row for bare in (True, False) for row in GenerateRootPaths(generations, self.seal, self.store, bare=bare).paths()),
             *decode_paths(),
             *WrappingPaths(wrapping, self.tokens).paths(),
