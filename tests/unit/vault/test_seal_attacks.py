@@ -15,7 +15,7 @@ from tests.unit.vault.modules.system.fakes import SystemRows
 from tests.unit.vault.modules.system.world import World
 from tests.unit.vault.static_host import STATIC, StaticHost
 from vault.crypto import aead
-from vault.errors import AuditFailed, Conflict, IntegrityError, InvalidRequest, VaultError
+from vault.errors import AuditFailed, Conflict, IntegrityError, InvalidRequest, StorageUnavailable, VaultError
 from vault.logical.operation import Operation
 from vault.shares import CONFIG, GENERATION, KEYRING, REKEY, ROOT_KEY, SealConfig
 from vault.storage.keyring import Keyring
@@ -297,3 +297,28 @@ def test_handover_tells_nothing_without_the_former_root_key() -> None:
     new = host.page.read_seal().root_key
     for path, row in host.rows.rows.items():
         assert new not in row.value, path
+
+
+def test_storage_that_fails_after_the_commit_does_not_cost_the_answer(host: Holders, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has the only copy of the new shares; the page follows later."""
+    get, prepare = host.rows.get, host.rows.prepare
+    down = threading.Event()
+
+    def fail(path: str) -> Any:
+        if down.is_set():
+            raise StorageUnavailable
+        return get(path)
+
+    def commit(*args: Any) -> Prepared:
+        prepared = prepare(*args)
+        down.set()
+        return prepared
+
+    nonce = host.start(3, 2)
+    for key in host.keys[:2]:
+        host.offer(nonce, key)
+    monkeypatch.setattr(host.rows, "get", fail)
+    monkeypatch.setattr(host.rows, "prepare", commit)
+    assert len(host.offer(nonce, host.keys[2])["keys"]) == 3
+    down.clear()
+    assert host.ask(Operation.READ, "auth/token/lookup-self", host.worker())["policies"] == ["root"]

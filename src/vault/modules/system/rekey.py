@@ -78,7 +78,13 @@ def rekey_paths(seal: Seal, store: Store, clock: Clock) -> tuple[Path, ...]:
 
 
 def _rotate_root(rekey: Rekey, seal: Seal, context: SystemContext, _: Any) -> None:
-    context.after_commit.append(partial(seal.root_key.adopt, rekey.rotate_root_key(context.transaction)))
+    context.after_commit.append(partial(_adopt, seal, rekey.rotate_root_key(context.transaction)))
+
+
+def _adopt(seal: Seal, root_key: bytes) -> None:
+    """Bring a new root key to this host."""
+    with suppress(VaultError):  # it is there all the same, and is followed later; the answer must arrive
+        seal.root_key.adopt(root_key)
 
 
 class RekeyPaths:
@@ -202,7 +208,7 @@ class RekeyPaths:
 
     def _take_over(self, context: SystemContext, done: Done) -> None:
         if done.root_key:
-            context.after_commit.append(partial(self._seal.root_key.adopt, done.root_key))
+            context.after_commit.append(partial(_adopt, self._seal, done.root_key))
 
     def _forget_former(self, former: bytes) -> None:
         with suppress(VaultError):  # then it goes when the new shares are used
