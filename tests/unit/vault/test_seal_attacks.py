@@ -101,6 +101,27 @@ def test_verified_rekey_does_not_settle_for_it_either(host: Holders) -> None:
         host.ask(Operation.UPDATE, f"{BARE}/verify", key=data["keys"][0], nonce=data["verification_nonce"])
 
 
+def test_shares_that_are_over_at_the_commit_make_no_root_token(host: Holders, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rekey that ends while a generation is being committed comes first."""
+    nonce, prepare, other = host.start(3, 2), host.rows.prepare, host.worker()
+    begun = host.ask(Operation.UPDATE, f"{GENERATE}/attempt")
+    for key in host.keys[:2]:
+        host.offer(nonce, key)
+        host.ask(Operation.UPDATE, f"{GENERATE}/update", key=key, nonce=begun["nonce"])
+
+    def rekey_first(*args: Any) -> Prepared:
+        monkeypatch.setattr(host.rows, "prepare", prepare)
+        answer = host.send(Operation.UPDATE, f"{BARE}/update", {"key": host.keys[2], "nonce": nonce}, token=host.root, worker=other)
+        assert answer is not None
+        assert answer.sent is not None
+        answer.sent()
+        return prepare(*args)
+
+    monkeypatch.setattr(host.rows, "prepare", rekey_first)
+    with pytest.raises(InvalidRequest, match="root generation failed"):
+        host.ask(Operation.UPDATE, f"{GENERATE}/update", key=host.keys[2], nonce=begun["nonce"])
+
+
 # -- a rekey and a migration ------------------------------------------------------------------------------------------
 
 
