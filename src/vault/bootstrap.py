@@ -22,7 +22,7 @@ from vault.crypto.random import random_bytes
 from vault.errors import InvalidRequest, VaultError
 from vault.expiry import ExpiryWorker, Fenced, Leadership
 from vault.gate import Gate
-from vault.handover import Successor
+from vault.handover import Tidier
 from vault.host import AUDIT_LOCK, HostPage
 from vault.leases import LeaseStore
 from vault.logical.backend import Backend, Path
@@ -45,7 +45,7 @@ from vault.modules.system.leases import LeasePaths
 from vault.modules.system.mounts import MountPaths
 from vault.modules.system.policies import PolicyPaths
 from vault.modules.system.raw import raw_paths
-from vault.modules.system.rekey import RekeyPaths, recovery_paths
+from vault.modules.system.rekey import rekey_paths
 from vault.modules.system.remount import RemountPaths
 from vault.modules.system.rotate import RotatePaths
 from vault.modules.system.seal import SealPaths
@@ -57,7 +57,6 @@ from vault.modules.system.version import record_release, version_paths
 from vault.modules.system.wrapping import WrappingPaths
 from vault.mounts import Mounts, Registry, default_mounts
 from vault.operations import Operations, Sources
-from vault.rekey import REKEY_WORDS, ROTATE_WORDS, Rekey
 from vault.revocation import Revoker, Runner
 from vault.root_generation import RootGeneration
 from vault.rotation import Rotation
@@ -170,7 +169,6 @@ class Service:
         leadership = Leadership(self._store, self._clock)
         fenced = Fenced(self._store, leadership)
         revoker = self._make_revoker(fenced, leases, wrapping)
-        successor = Successor(self._store, fenced, self._seal, self._clock)
         tables = Partitions(self._dsn), CheckpointTable(self._dsn)
         return ExpiryWorker(
             self._store,
@@ -183,11 +181,11 @@ class Service:
                 RemountPaths(self._mounts, revoker, fenced).finish_all,
                 TunePaths(self._mounts, fenced, self._clock, kv_upgrade).finish_all,
                 partial(self._rotation.rotate_if_due, fenced),
-                successor.tidy,
+                Tidier(self._store, fenced, self._clock).tidy,
                 PartitionChore(lambda: make_partitions(self._dsn), self._clock).run,
                 Retention(fenced.run, *tables, self._clock, self._settings.audit_retention_days).run,
             ),
-            duties=(self._seal.open_alone, self._seal.follow_keyring, successor.follow, self._rotation.note_uses_if_due),
+            duties=(self._seal.open_alone, self._seal.follow_keyring, self._seal.root_key.follow, self._rotation.note_uses_if_due),
         )
 
     def _make_revoker(self, runner: Runner, leases: LeaseStore, wrapping: Wrapping) -> Revoker:
@@ -241,12 +239,9 @@ class Service:
 
     def _list_share_paths(self) -> tuple[Path, ...]:
         """Return the table of what a quorum of shareholders can do besides unsealing."""
-        rekey, rotate = (Rekey(self._seal, self._clock, words) for words in (REKEY_WORDS, ROTATE_WORDS))
         generations = RootGeneration(self._seal, self._issue_root)
         return (
-            *RekeyPaths(rekey, self._seal, self._store, bare=True).paths(),
-            *RekeyPaths(rotate, self._seal, self._store, bare=False).paths(),
-            *recovery_paths(),
+            *rekey_paths(self._seal, self._store, self._clock),
             *GenerateRootPaths(generations, self._seal, self._store, bare=True).paths(),
             *GenerateRootPaths(generations, self._seal, self._store, bare=False).paths(),
             *decode_paths(),
@@ -344,7 +339,9 @@ class Service:
             return b64encode(made.shares[0]).decode()
 
         unseal_key = self._store.run(initialize)
-        self._seal.unseal(self._store.read(), b64decode(unseal_key))
+        opening = self._seal.unseal(self._store.read(), b64decode(unseal_key))
+        if opening is not None:
+            self._seal.open(opening)
         return DevServer(root_token=root[-1].id, unseal_key=unseal_key)
 
 

@@ -43,8 +43,8 @@ _SPINS = 10_000  # far longer than any change takes
 _TURN_SECONDS_MIN = 0.00005
 _TURN_SECONDS = 0.0005  # between two looks whether it is a process's turn; a commit takes longer
 
-# Epoch, open, root key, nonce length, nonce, share count, whether there is a next root key, that key.
-_HEADER = struct.Struct(f"<QB{KEY_BYTES}sB{NONCE_BYTES}sBB{KEY_BYTES}s")
+# Epoch, open, root key, nonce length, nonce, share count.
+_HEADER = struct.Struct(f"<QB{KEY_BYTES}sB{NONCE_BYTES}sB")
 _SEQUENCE = 0
 _SEAL = 8
 _SHARES = 256
@@ -64,7 +64,6 @@ class SealState:
     epoch: int  # moves with every seal and unseal
     sealed: bool
     root_key: bytes  # empty while sealed
-    next_root_key: bytes  # of a rekey whose commit is on its way; empty: none
     nonce: str
     shares: tuple[bytes, ...]
 
@@ -217,7 +216,7 @@ class HostPage:
             self._write(self._read_seal().epoch + 1, b"", "", ())
 
     def _read_seal(self) -> SealState:
-        epoch, is_open, key, nonce_length, nonce, count, has_next, next_key = _HEADER.unpack_from(self._map, _SEAL)
+        epoch, is_open, key, nonce_length, nonce, count = _HEADER.unpack_from(self._map, _SEAL)
         shares = []
         for index in range(count):
             place = _SHARES + index * (SHARE_BYTES_MAX + 1)
@@ -226,7 +225,6 @@ class HostPage:
             epoch=epoch,
             sealed=not is_open,
             root_key=key if is_open else b"",
-            next_root_key=next_key if has_next else b"",
             nonce=nonce[:nonce_length].decode("ascii", "replace"),
             shares=tuple(shares),
         )
@@ -242,12 +240,6 @@ class HostPage:
         state = self._read_seal()
         with self._change():
             self._write(state.epoch + 1, root_key, "", ())
-
-    def write_next_root_key(self, root_key: bytes) -> None:
-        """Note the root key that a commit on its way brings in; call under the lock."""
-        state = self._read_seal()
-        with self._change():
-            self._write(state.epoch, state.root_key, state.nonce, state.shares, root_key)
 
     def write_root_key(self, root_key: bytes) -> None:
         """Replace the root key of an open host, whose keyring stays the same; call under the lock."""
@@ -274,9 +266,9 @@ class HostPage:
         finally:
             self._sequence[0] += 1
 
-    def _write(self, epoch: int, root_key: bytes, nonce: str, shares: tuple[bytes, ...], next_key: bytes = b"") -> None:
+    def _write(self, epoch: int, root_key: bytes, nonce: str, shares: tuple[bytes, ...]) -> None:
         text = nonce.encode("ascii")
-        header = (epoch, bool(root_key), root_key, len(text), text, len(shares), bool(next_key), next_key)
+        header = (epoch, bool(root_key), root_key, len(text), text, len(shares))
         _HEADER.pack_into(self._map, _SEAL, *header)
         self._map[_SHARES:_AREA] = bytes(_AREA - _SHARES)
         for index, share in enumerate(shares):

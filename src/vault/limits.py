@@ -17,7 +17,9 @@ TRANSACTION_ATTEMPTS_MAX = 64  # optimistic retries before a writer gives up wit
 STORAGE_TIMEOUT_SECONDS = 4.0  # D07: an answer within 5 s even when PostgreSQL hangs
 
 ROOT_KEY_WAIT_SECONDS = 10.0  # a new root key of another host is brought in within two rounds of the background work
+FAREWELL_SECONDS = 1.0  # sealing is urgent: last checkpoints that take longer are not waited for
 HANDOVER_SECONDS = 300.0  # how long other hosts can take over a new root key; who was away for longer is unsealed anew
+HANDOVER_LINKS_MAX = 8  # rekeys in a row that a host may miss; whoever scripts more of them in minutes unseals its other hosts
 SHARES_MAX = 255  # x coordinates of GF(256) without zero
 CUSTOM_METADATA_PAIRS_MAX = 64
 CUSTOM_METADATA_KEY_BYTES_MAX = 128

@@ -1,6 +1,7 @@
 """The lock on the root key: what opens it, what is written to lock it, and how one kind of lock takes the place of another."""
 
 from dataclasses import replace
+from functools import partial
 
 import msgspec
 import structlog
@@ -8,7 +9,21 @@ import structlog
 from vault.crypto import aead
 from vault.errors import IntegrityError, InvalidRequest
 from vault.settings import StaticSeal
-from vault.shares import CONFIG, FORMER, KEYRING, ROOT_KEY, SHAMIR, STATIC, Opened, SealConfig, find_sealed, open_root_key
+from vault.shares import (
+    ATTEMPTS,
+    CONFIG,
+    FORMER,
+    KEYRING,
+    ROOT_KEY,
+    SHAMIR,
+    STATIC,
+    Former,
+    Opened,
+    SealConfig,
+    find_sealed,
+    open_root_key,
+    try_locks,
+)
 from vault.static_lock import RECOVERY_KEY, StaticLock
 from vault.storage.transaction import Transaction
 
@@ -40,7 +55,7 @@ class Locks:
         lock = self._require_static()
         lock.put_root_key(transaction, root_key)
         if config.shares:
-            lock.put_recovery_key(transaction, config.shares, config.threshold, split_key)
+            transaction.put_plain(RECOVERY_KEY, lock.seal_recovery_key(config, split_key))
 
     def open(self, transaction: Transaction, shares: tuple[bytes, ...], purpose: str) -> Opened | None:
         """Return what a set of shares opens, None if there must be more of them. Raises WrongShares for a whole set.
@@ -54,15 +69,36 @@ class Locks:
             return open_root_key(transaction, shares, purpose)
         if config.kind != STATIC:
             raise IntegrityError
-        if len(shares) < config.threshold:
-            return None
+        what = "invalid key: failed to verify recovery key" if purpose == "unseal" else "recovery key verification failed"
+        refusal = f"{what}: recovery key does not match submitted values"
+        return try_locks(transaction, RECOVERY_KEY, shares, partial(self._prove, transaction), refusal)
+
+    def _prove(self, transaction: Transaction, config: SealConfig, sealed: bytes, shares: tuple[bytes, ...]) -> Opened | None:
         lock = self._require_static()
-        recovery_key = lock.prove(transaction, shares, config)
+        if not sealed:
+            raise InvalidRequest("no recovery key found")
+        recovery_key = lock.prove(sealed, shares, config)
+        if recovery_key is None:
+            return None
         root_key = lock.open_root_key(transaction)
         keyring = find_sealed(root_key, transaction.get_plain(KEYRING) or b"", KEYRING)
         if keyring is None:
             raise IntegrityError
         return Opened(keyring=keyring, root_key=root_key, unseal_key=recovery_key, config=config)
+
+    def put_root_key(self, transaction: Transaction, root_key: bytes) -> None:
+        """Seal another root key by a key that needs nobody; raises InvalidRequest where people hold the shares of it."""
+        config = self.find_config(transaction)
+        if config is None or config.kind != STATIC:
+            raise InvalidRequest("the root key of a Shamir seal is replaced by its shareholders")
+        self._require_static().put_root_key(transaction, root_key)
+
+    def make_former(self, opened: Opened, root_key: bytes) -> Former:
+        """Return what lets the shares that opened go on doing so with a new root key."""
+        config = opened.config
+        if config.kind == SHAMIR:
+            return Former(config=config, sealed=aead.seal(opened.unseal_key, root_key, ROOT_KEY.encode()))
+        return Former(config=config, sealed=self._require_static().seal_recovery_key(config, opened.unseal_key))
 
     def open_alone(self, transaction: Transaction) -> bytes:
         """Return the root key, nothing before init or while a migration to this lock is due; leave it locked by the current key."""
@@ -72,11 +108,13 @@ class Locks:
         lock = self._require_static()
         root_key = lock.open_root_key(transaction)
         aead.open_sealed(root_key, transaction.get_plain(KEYRING) or b"", KEYRING.encode())
-        lock.rewrap(transaction, config.shares, config.threshold)
+        lock.rewrap(transaction, config)
         return root_key
 
     def migrate(self, transaction: Transaction, opened: Opened) -> None:
         """Put the root key behind the configured lock. The shares stay: who unsealed proves from now on, and the other way round."""
+        for attempt in ATTEMPTS:  # a rekey that goes on would put the other lock back
+            transaction.delete(attempt)
         for path in (RECOVERY_KEY, FORMER):
             if transaction.get_plain(path) is not None:
                 transaction.delete(path)

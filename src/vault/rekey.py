@@ -10,21 +10,20 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
+from vault import handover
 from vault.clock import Clock
 from vault.crypto import aead, random
 from vault.crypto.pgp import Recipient, load_key, parse_key
 from vault.errors import InvalidRequest
-from vault.handover import HANDOVER, Handover
 from vault.seal import Seal
 from vault.shares import (
-    CONFIG,
     FORMER,
     KEY_BYTES,
     KEYRING,
     REKEY,
-    ROOT_KEY,
+    REKEY_RECOVERY,
     SHAMIR,
-    Former,
+    STATIC,
     Opened,
     SealConfig,
     WrongShares,
@@ -36,8 +35,6 @@ from vault.shares import (
     split,
 )
 from vault.storage.transaction import Transaction
-
-BACKUP = "core/rekey-backup"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +51,7 @@ class Words:
     finished: str = "rekey operation already finished; verification must be performed; nonce for the verification operation is"
     unverified: str = "rekey verification failed; incorrect key shares supplied"
     what: str = "rekey"
+    split: str = "rekey seal"
 
 
 REKEY_WORDS = Words()
@@ -68,7 +66,22 @@ ROTATE_WORDS = Words(
     finished="rotation already finished; verification must be performed; nonce for the verification operation is",
     unverified="rotation verification failed; incorrect key shares supplied",
     what="rotate",
+    split="rotate seal",
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Whose shares are replaced: each kind of seal has its own, and both show one rekey under two names."""
+
+    kind: str
+    row: str
+    backup: str
+    refusal: str
+
+
+ROOT = Target(kind=SHAMIR, row=REKEY, backup="core/rekey-backup", refusal="only a Shamir seal can be rekeyed")
+RECOVERY = Target(kind=STATIC, row=REKEY_RECOVERY, backup="core/rekey-recovery-backup", refusal="recovery rekeying not supported")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -108,25 +121,34 @@ class Done:
 class Rekey:
     """The steps of a rekey under one of its names."""
 
-    def __init__(self, seal: Seal, clock: Clock, words: Words) -> None:
+    def __init__(self, seal: Seal, clock: Clock, words: Words, target: Target = ROOT) -> None:
         self._seal = seal
         self._clock = clock
-        self.words = words
+        self._target = target
+        self.words = words if target is ROOT else replace(words, idle=words.idle.replace("barrier", "recovery"), split="recovery")
 
     def find(self, transaction: Transaction) -> Attempt | None:
-        """Return the rekey on its way."""
-        entry = transaction.get(REKEY)
+        """Return the rekey on its way. Where there are no recovery shares, nothing is told of theirs."""
+        if self._target is RECOVERY:
+            self._require_kind(transaction)
+        entry = transaction.get(self._target.row)
         return None if entry is None else msgspec.json.decode(entry.value, type=Attempt)
 
     def require(self, transaction: Transaction, refusal: str) -> Attempt:
         """Return the rekey on its way; raises InvalidRequest with these words if there is none."""
+        self._require_kind(transaction)
         attempt = self.find(transaction)
         if attempt is None:
             raise InvalidRequest(refusal)
         return attempt
 
+    def _require_kind(self, transaction: Transaction) -> None:
+        present = self._seal.find_config(transaction)
+        if present is None or present.kind != self._target.kind or not present.shares:  # the swap below puts a lock of that kind
+            raise InvalidRequest(self._target.refusal)
+
     def _save(self, transaction: Transaction, attempt: Attempt) -> Attempt:
-        transaction.put(REKEY, msgspec.json.encode(attempt))
+        transaction.put(self._target.row, msgspec.json.encode(attempt))
         return attempt
 
     # -- first half: the shares of the present key --------------------------------------------------------------------
@@ -135,12 +157,9 @@ class Rekey:
         self, transaction: Transaction, shares: int, threshold: int, pgp_keys: tuple[str, ...], *, backup: bool, verifies: bool
     ) -> Attempt:
         """Begin; raises InvalidRequest while another one is on its way."""
-        present = self._seal.find_config(transaction)
-        if present is None or present.kind != SHAMIR:  # the swap below puts a lock of shares on the root key
-            raise InvalidRequest("only a Shamir seal can be rekeyed")
-        what = f"{self.words.what} seal"
-        config = parse_config(shares, threshold, what)
-        holders = parse_holders(pgp_keys, shares, what) if pgp_keys else ()
+        self._require_kind(transaction)
+        config = replace(parse_config(shares, threshold, self.words.split), kind=self._target.kind)
+        holders = parse_holders(pgp_keys, shares, self.words.split) if pgp_keys else ()
         if self.find(transaction) is not None:
             raise InvalidRequest(self.words.running)
         attempt = Attempt(
@@ -158,7 +177,7 @@ class Rekey:
         attempt = self.find(transaction)
         if attempt is None:
             return
-        transaction.delete(REKEY)
+        transaction.delete(self._target.row)
         backup = self.find_backup(transaction)
         if backup is not None and backup.nonce == attempt.nonce:
             self.delete_backup(transaction)
@@ -174,7 +193,7 @@ class Rekey:
         if has_share(attempt.given, share):
             raise InvalidRequest(self.words.repeated)
         given = (*attempt.given, share)
-        opened = self._seal.open_root_key(transaction, given, self.words.what)
+        opened = self._seal.prove(transaction, given, self.words.what)
         if opened is None:
             self._save(transaction, replace(attempt, given=given))
             return None
@@ -192,25 +211,34 @@ class Rekey:
         if attempt.pgp_keys:
             shares = encrypt_shares(shares, tuple(load_key(text) for text in attempt.pgp_keys))
             if attempt.backup:
-                _back_up(transaction, attempt, shares)
+                self._back_up(transaction, attempt, shares)
         if attempt.verifies:
             attempt = self._save(transaction, replace(attempt, unseal_key=unseal_key, verification_nonce=make_nonce()))
             return Done(attempt=attempt, shares=shares)
-        root_key = self._swap(transaction, opened.keyring, unseal_key, config)
+        root_key = self._swap(transaction, unseal_key, config)
         # If the answer is lost, and the new shares with it, the former ones must still open the seal.
-        lock = Former(config=opened.config, sealed=aead.seal(opened.unseal_key, root_key, ROOT_KEY.encode()))
-        former = msgspec.json.encode(lock)
+        former = msgspec.json.encode(self._seal.locks.make_former(opened, root_key))
         transaction.put_plain(FORMER, former)
         return Done(attempt=attempt, shares=shares, root_key=root_key, former=former)
 
-    def _swap(self, transaction: Transaction, keyring: bytes, unseal_key: bytes, config: SealConfig) -> bytes:
+    def _swap(self, transaction: Transaction, unseal_key: bytes, config: SealConfig) -> bytes:
         """Put a new lock on a new root key, and that on the keyring."""
+        root_key = self._renew_root_key(transaction)
+        self._seal.locks.put(transaction, config, unseal_key, root_key)
+        transaction.delete(self._target.row)
+        return root_key
+
+    def rotate_root_key(self, transaction: Transaction) -> bytes:
+        """Replace the root key of a seal that needs nobody; return the new one. Raises InvalidRequest for another seal."""
+        root_key = self._renew_root_key(transaction)
+        self._seal.locks.put_root_key(transaction, root_key)
+        return root_key
+
+    def _renew_root_key(self, transaction: Transaction) -> bytes:
+        former, keyring = self._seal.require_keyring(transaction)
         root_key = random.random_bytes(KEY_BYTES)
-        transaction.put_plain(CONFIG, msgspec.json.encode(config))
-        transaction.put_plain(ROOT_KEY, aead.seal(unseal_key, root_key, ROOT_KEY.encode()))
-        transaction.put_plain(KEYRING, aead.seal(root_key, keyring, KEYRING.encode()))
-        transaction.put(HANDOVER, msgspec.json.encode(Handover(root_key=root_key, made_at=self._clock.now())))
-        transaction.delete(REKEY)
+        transaction.put_plain(KEYRING, aead.seal(root_key, keyring.encode(), KEYRING.encode()))
+        handover.extend(transaction, former, root_key, self._clock.now())
         return root_key
 
     # -- second half: the shares of the new key -----------------------------------------------------------------------
@@ -233,7 +261,7 @@ class Rekey:
             raise WrongShares(self.words.unverified)
         if transaction.get_plain(FORMER) is not None:  # of a rekey before: its shares have been replaced twice
             transaction.delete(FORMER)
-        root_key = self._swap(transaction, self._seal.open_keyring(transaction), attempt.unseal_key, attempt.config)
+        root_key = self._swap(transaction, attempt.unseal_key, attempt.config)
         return Done(attempt=attempt, shares=(), root_key=root_key)
 
     def restart_verification(self, transaction: Transaction, nonce: str | None = None) -> Attempt | None:
@@ -247,26 +275,25 @@ class Rekey:
 
     def find_backup(self, transaction: Transaction) -> Backup | None:
         """Return the encrypted shares of the last rekey that kept them."""
-        entry = transaction.get(BACKUP)
+        entry = transaction.get(self._target.backup)
         return None if entry is None else msgspec.json.decode(entry.value, type=Backup)
 
     def delete_backup(self, transaction: Transaction) -> None:
         """Forget them; none is no error."""
-        if transaction.get(BACKUP) is not None:
-            transaction.delete(BACKUP)
+        if transaction.get(self._target.backup) is not None:
+            transaction.delete(self._target.backup)
+
+    def _back_up(self, transaction: Transaction, attempt: Attempt, shares: tuple[bytes, ...]) -> None:
+        keys: dict[str, list[str]] = {}
+        for fingerprint, share in zip(attempt.fingerprints, shares, strict=True):
+            keys.setdefault(fingerprint, []).append(share.hex())
+        transaction.put(self._target.backup, msgspec.json.encode(Backup(nonce=attempt.nonce, keys=keys)))
 
 
 def forget_former(transaction: Transaction, former: bytes) -> None:
     """Remove the former lock, unless it is another one by now: the new shares have left."""
     if transaction.get_plain(FORMER) == former:
         transaction.delete(FORMER)
-
-
-def _back_up(transaction: Transaction, attempt: Attempt, shares: tuple[bytes, ...]) -> None:
-    keys: dict[str, list[str]] = {}
-    for fingerprint, share in zip(attempt.fingerprints, shares, strict=True):
-        keys.setdefault(fingerprint, []).append(share.hex())
-    transaction.put(BACKUP, msgspec.json.encode(Backup(nonce=attempt.nonce, keys=keys)))
 
 
 def parse_holders(pgp_keys: tuple[str, ...], shares: int, what: str) -> tuple[Recipient, ...]:

@@ -92,7 +92,7 @@ class RootGeneration:
         if has_share(generation.given, share):
             raise InvalidRequest("given key has already been provided during this generation operation")
         given = (*generation.given, share)
-        if self._seal.open_root_key(transaction, given, "root generation") is None:
+        if self._seal.prove(transaction, given, "root generation") is None:
             return Step(generation=self._save(transaction, replace(generation, given=given)), progress=len(given))
         transaction.delete(GENERATION)
         token = self._issue(transaction).id

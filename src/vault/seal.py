@@ -9,6 +9,7 @@ a respawned worker is unsealed by its first request.
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -20,21 +21,23 @@ from vault.crypto import aead, random
 from vault.errors import IntegrityError, InvalidRequest, Sealed, VaultError
 from vault.host import HostPage, SealState
 from vault.locks import Locks, MigrationRefused
+from vault.root_key import RootKey
 from vault.settings import StaticSeal
 from vault.shares import (
     KEY_BYTES,
     KEYRING,
+    ROOT_KEY,
     SHAMIR,
     STATIC,
     Opened,
     SealConfig,
     check_share,
-    find_sealed,
     make_nonce,
     parse_config,
     parse_recovery_config,
     split,
 )
+from vault.storage.barrier import Barrier
 from vault.storage.keyring import Keyring
 from vault.storage.physical import WriteConflict
 from vault.storage.transaction import Store, Transaction
@@ -74,6 +77,15 @@ class Initialized:
     shares: tuple[bytes, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Opening:
+    """What enough shares have opened, and in which state of the host."""
+
+    root_key: bytes
+    keyring: bytes
+    epoch: int
+
+
 class Seal:
     """The seal of this host, and the barrier of this worker."""
 
@@ -81,6 +93,7 @@ class Seal:
         self._page = page
         self._clock = clock or SystemClock()
         self._store = store
+        self.root_key = RootKey(page, store, self._clock)
         self.locks = Locks(static)
         self.kind = self.locks.kind
         self._barrier = store.barrier
@@ -91,7 +104,6 @@ class Seal:
         self._loaded_version = -1  # of the page: moves with every share too
         self._loaded_epoch = -1
         self._token_key = b""
-        self._stranger_since: float | None = None  # since when the page's root key has not opened the keyring
         self._serves = False  # not the same as an open barrier: init opens that for its own rows
         # What else holds plain text that must not outlive the seal.
         self.on_close: list[Callable[[], None]] = []
@@ -134,7 +146,7 @@ class Seal:
         sealed = self._store.load_plain(KEYRING)
         if sealed is None:
             raise Sealed
-        self._barrier.open(Keyring.decode(self._open_keyring(state, sealed.value)))
+        self._barrier.open(self.root_key.load_keyring(state, sealed.value))
         self._keyring_version = sealed.version
         entry = reader.get(TOKEN_KEY)
         if entry is None:
@@ -157,7 +169,7 @@ class Seal:
             state = self._page.read_seal()
             if row is None or state.sealed or state.epoch != self._loaded_epoch:
                 return
-            keyring = self._find_keyring(row.value)[1]
+            keyring = self.root_key.open_keyring(row.value)[1]
             if self._barrier.is_covered_by(keyring):
                 self._barrier.open(keyring)
                 self._keyring_version = row.version
@@ -166,74 +178,19 @@ class Seal:
 
     def find_keyring(self, transaction: Transaction) -> Keyring:
         """Return the keyring as the transaction sees it; raises Sealed."""
-        return self._find_keyring(transaction.get_plain(KEYRING))[1]
+        return self.root_key.open_keyring(transaction.get_plain(KEYRING))[1]
+
+    def require_keyring(self, transaction: Transaction) -> tuple[bytes, Keyring]:
+        """Return the keyring for whoever writes it anew, and the root key that seals it. Raises WriteConflict for one that lacks a key."""
+        root_key, keyring = self.root_key.open_keyring(transaction.get_plain(KEYRING))
+        if not self._barrier.is_covered_by(keyring):  # read from a cache that lags behind, or an old row was put back
+            raise WriteConflict(KEYRING)
+        return root_key, keyring
 
     def rotate(self, transaction: Transaction) -> None:
         """Put a fresh data key in use. Of concurrent calls each adds its own: the row is written only as it was read."""
-        root_key, keyring = self._find_keyring(transaction.get_plain(KEYRING))
-        if not self._barrier.is_covered_by(keyring):  # read from a cache that lags behind, or an old row was put back
-            raise WriteConflict(KEYRING)
+        root_key, keyring = self.require_keyring(transaction)
         transaction.put_plain(KEYRING, aead.seal(root_key, keyring.rotate(self._clock.now_ns()).encode(), KEYRING.encode()))
-
-    def _find_keyring(self, sealed: bytes | None) -> tuple[bytes, Keyring]:
-        """Return the keyring of a row and the root key that opens it: what replaces the row is sealed by the same one. Raises Sealed."""
-        state = self._page.read_seal()
-        for root_key in filter(None, (state.root_key, state.next_root_key)):
-            keyring = find_sealed(root_key, sealed or b"", KEYRING)
-            if keyring is not None:
-                return root_key, Keyring.decode(keyring)
-        raise Sealed
-
-    def _open_keyring(self, state: SealState, sealed: bytes) -> bytes:
-        for root_key in filter(None, (state.root_key, state.next_root_key)):
-            keyring = find_sealed(root_key, sealed, KEYRING)
-            if keyring is not None:
-                self._stranger_since = None
-                if root_key is not state.root_key:  # the writer was killed between its commit and its change of the page
-                    self.adopt(root_key)
-                return keyring
-        self._await_root_key(state)
-        raise Sealed
-
-    def _await_root_key(self, state: SealState) -> None:
-        """Seal a host that has missed a rekey of another one, after time enough for its other workers to bring in the new root key."""
-        now = self._clock.monotonic()
-        if self._stranger_since is None:
-            self._stranger_since = now
-        if now - self._stranger_since < limits.ROOT_KEY_WAIT_SECONDS:
-            return
-        self._stranger_since = None
-        with self._page.lock():
-            current = self._page.read_seal()
-            if (current.root_key, current.next_root_key) == (state.root_key, state.next_root_key):
-                self._page.wipe()
-
-    # -- a new root key -----------------------------------------------------------------------------------------------
-
-    def announce(self, root_key: bytes) -> None:
-        """Tell this host of the root key that a commit is about to bring in, should its writer be killed right after it."""
-        with self._page.lock():
-            if not self._page.read_seal().sealed:
-                self._page.write_next_root_key(root_key)
-
-    def adopt(self, root_key: bytes) -> None:
-        """Make this host keep the root key that now seals the keyring; any other one is ignored."""
-        with self._page.lock():
-            state = self._page.read_seal()
-            if state.sealed or state.root_key == root_key:
-                return
-            row = self._store.physical.get(KEYRING)
-            if row is not None and find_sealed(root_key, row.value, KEYRING) is not None:
-                self._page.write_root_key(root_key)
-
-    def open_keyring(self, transaction: Transaction) -> bytes:
-        """Return the keyring as it is stored, opened by this host's root key; raises Sealed."""
-        state, sealed = self._page.read_seal(), transaction.get_plain(KEYRING)
-        for root_key in filter(None, (state.root_key, state.next_root_key)):
-            keyring = find_sealed(root_key, sealed or b"", KEYRING)
-            if keyring is not None:
-                return keyring
-        raise Sealed
 
     # -- what others need of the open barrier -------------------------------------------------------------------------
 
@@ -253,25 +210,31 @@ class Seal:
 
     # -- status -------------------------------------------------------------------------------------------------------
 
-    def status(self, transaction: Transaction) -> Status:
-        """Return what may be told to anyone."""
+    def status(self, transaction: Transaction, opening: Opening | None = None) -> Status:
+        """Return what may be told to anyone; with `opening`, as it is once that is done."""
         state = self._page.read_seal()
         config = self.find_config(transaction)
-        cluster = None
+        cluster = None if opening is None else self._find_cluster(opening)
         if not state.sealed:
             self.require_open()
             entry = transaction.get(CLUSTER)
             cluster = None if entry is None else msgspec.json.decode(entry.value, type=Cluster)
         return Status(
             initialized=config is not None,
-            sealed=state.sealed,
+            sealed=state.sealed and opening is None,
             kind=self.kind,
             migration=config is not None and config.kind != self.kind,
             config=config,
-            progress=len(state.shares),
-            nonce=state.nonce,
+            progress=len(state.shares) if opening is None else 0,
+            nonce=state.nonce if opening is None else "",
             cluster=cluster,
         )
+
+    def _find_cluster(self, opening: Opening) -> Cluster | None:
+        """Return who this cluster is while it is still sealed; raises IntegrityError if the keys are not those of its rows."""
+        row, barrier = self._store.physical.get(CLUSTER), Barrier()
+        barrier.open(Keyring.decode(opening.keyring))
+        return None if row is None else msgspec.json.decode(barrier.decrypt(CLUSTER, row.value), type=Cluster)
 
     def find_config(self, transaction: Transaction) -> SealConfig | None:
         """Return which seal is stored; None before init."""
@@ -330,10 +293,10 @@ class Seal:
 
     # -- unseal and seal ----------------------------------------------------------------------------------------------
 
-    def unseal(self, transaction: Transaction, share: bytes, *, migrate: bool = False) -> bool:
-        """Take one share; with enough of them, open the host. A wrong set is forgotten; no single share is judged.
+    def unseal(self, transaction: Transaction, share: bytes, *, migrate: bool = False) -> Opening | None:
+        """Take one share. A wrong set is forgotten; no single share is judged.
 
-        Returns whether anything changed.
+        Returns what enough shares open: give it to `open` once all that is on record and committed. None: there must be more of them.
         """
         config = self.find_config(transaction)
         if config is None:
@@ -341,34 +304,48 @@ class Seal:
         if migrate and config.kind == self.kind:
             raise MigrationRefused("can't perform a seal migration, no migration seal found")
         if not self._page.read_seal().sealed:  # nothing to open, so nothing is judged
-            return False
+            return None
         self.locks.check_migration(config, migrate=migrate)
         check_share(share, "invalid key: ")
         with self._page.lock():
             state = self._page.read_seal()
             if not state.sealed:
-                return False
+                return None
             shares = state.shares if share in state.shares else (*state.shares, share)
             try:
-                opened = self.open_root_key(transaction, shares, "unseal")
+                opened = self.locks.open(transaction, shares, "unseal")
             except VaultError:
                 self._page.write_progress("", ())
                 raise
             if opened is None:
                 self._page.write_progress(state.nonce or make_nonce(), shares)
-                return True
-            if migrate:
-                self.locks.migrate(transaction, opened)
-            self._page.write_progress("", ())
-            self._page.write_unsealed(opened.root_key)
-            return True
+                return None
+        if migrate:
+            self.locks.migrate(transaction, opened)
+        return Opening(root_key=opened.root_key, keyring=opened.keyring, epoch=state.epoch)
 
-    def open_root_key(self, transaction: Transaction, shares: tuple[bytes, ...], purpose: str) -> Opened | None:
-        """Return what a set of shares opens, None if there must be more of them. Raises WrongShares for a whole set."""
-        return self.locks.open(transaction, shares, purpose)
+    def open(self, opening: Opening) -> None:
+        """Open the host, unless it was opened or sealed since."""
+        with self._page.lock():
+            state = self._page.read_seal()
+            if state.sealed and state.epoch == opening.epoch:
+                self._page.write_unsealed(opening.root_key)
+        with suppress(VaultError):  # else at the first request
+            self.is_open()
+
+    def prove(self, transaction: Transaction, shares: tuple[bytes, ...], purpose: str) -> Opened | None:
+        """Return what a set of shares opens, None if there must be more of them. Raises WrongShares for a whole set.
+
+        It must be what this host has open already: whoever writes to the database could put a lock of their own into it.
+        """
+        opened = self.locks.open(transaction, shares, purpose)
+        if opened is not None:
+            transaction.guard(ROOT_KEY)  # the shares are not over when this is committed
+            self.require_keyring(transaction)  # what was opened just now, opened by the page's root key too
+        return opened
 
     def reset(self) -> None:
-        """Forget the shares given so far."""
+        """Forget the shares given so far; raises InvalidRequest on an open host, which has none."""
         with self._page.lock():
             if not self._page.read_seal().sealed:
                 raise InvalidRequest("vault is unsealed")
@@ -376,8 +353,13 @@ class Seal:
 
     def seal(self) -> None:
         """Wipe the root key: from here on every worker refuses."""
-        for finish in self.before_seal:
-            finish()
+        farewell = threading.Thread(target=self._say_farewell, name="farewell", daemon=True)
+        farewell.start()
+        farewell.join(limits.FAREWELL_SECONDS)
         with self._page.lock():
             self._page.wipe()
         self._barrier.close()
+
+    def _say_farewell(self) -> None:
+        for finish in self.before_seal:
+            finish()

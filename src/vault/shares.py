@@ -8,6 +8,7 @@ import binascii
 import hmac
 import uuid
 from base64 import b64decode
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -20,10 +21,11 @@ from vault.storage.transaction import Transaction
 CONFIG = "core/seal-config"  # plain: what a sealed server must be able to tell
 ROOT_KEY = "core/root-key"  # plain row holding the root key, sealed by the unseal key
 KEYRING = "core/keyring"  # plain row holding the keyring, sealed by the root key
-FORMER = "core/former-root-key"  # plain row holding the root key, sealed by the unseal key that a rekey has replaced
+FORMER = "core/former-root-key"  # plain row holding the lock, or the proof, of shares that a rekey has replaced
 REKEY = "core/rekey"
+REKEY_RECOVERY = "core/rekey-recovery"
 GENERATION = "core/generate-root"
-ATTEMPTS = (REKEY, GENERATION)  # what shares were given for so far; sealing forgets it
+ATTEMPTS = (REKEY, REKEY_RECOVERY, GENERATION)  # what shares were given for so far; sealing forgets it
 KEY_BYTES = 32
 SHAMIR, STATIC = "shamir", "static"
 _SHARE_BYTES_MIN = 16
@@ -40,7 +42,7 @@ class SealConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Former:
-    """The lock that a rekey has replaced. It opens the new root key until the new shares are known to have arrived."""
+    """What a rekey has replaced: it opens the new root key, or proves, until the new shares are known to have arrived."""
 
     config: SealConfig
     sealed: bytes
@@ -90,25 +92,37 @@ def has_share(given: tuple[bytes, ...], share: bytes) -> bool:
     return any(hmac.compare_digest(share, other) for other in given)
 
 
+Unlock = Callable[[SealConfig, bytes, tuple[bytes, ...]], Opened | None]
+
+
 def open_root_key(transaction: Transaction, shares: tuple[bytes, ...], purpose: str) -> Opened | None:
     """Return the root key that a set of shares opens, None if there must be more of them. Raises WrongShares for a whole set."""
-    locks = _list_locks(transaction)
+
+    def unlock(config: SealConfig, sealed: bytes, shares: tuple[bytes, ...]) -> Opened | None:
+        return _unlock(transaction, config, sealed, shares)
+
+    return try_locks(transaction, ROOT_KEY, shares, unlock, f"{purpose} failed: the key shares do not open the root key")
+
+
+def try_locks(transaction: Transaction, path: str, shares: tuple[bytes, ...], unlock: Unlock, refusal: str) -> Opened | None:
+    """Return what a set of shares opens of a row and of the former one; None if there must be more shares, WrongShares if not."""
+    locks = _list_locks(transaction, path)
     for former, (config, sealed) in enumerate(locks):
-        opened = _unlock(transaction, config, sealed, shares) if len(shares) >= config.threshold else None
+        opened = unlock(config, sealed, shares) if len(shares) >= config.threshold else None
         if opened is not None:
             if not former and len(locks) > 1:  # the new shares have arrived
                 transaction.delete(FORMER)
             return opened
     if len(shares) < max(config.threshold for config, _ in locks):
         return None
-    raise WrongShares(f"{purpose} failed: the key shares do not open the root key")
+    raise WrongShares(refusal)
 
 
-def _list_locks(transaction: Transaction) -> list[tuple[SealConfig, bytes]]:
+def _list_locks(transaction: Transaction, path: str) -> list[tuple[SealConfig, bytes]]:
     config, former = transaction.get_plain(CONFIG), transaction.get_plain(FORMER)
     if config is None:
         raise InvalidRequest("Vault is not initialized")
-    locks = [(msgspec.json.decode(config, type=SealConfig), transaction.get_plain(ROOT_KEY) or b"")]
+    locks = [(msgspec.json.decode(config, type=SealConfig), transaction.get_plain(path) or b"")]
     if former is not None:
         lock = msgspec.json.decode(former, type=Former)
         locks.append((lock.config, lock.sealed))

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import msgspec
 
 from vault.crypto import aead
-from vault.errors import IntegrityError, InvalidRequest
+from vault.errors import IntegrityError
 from vault.settings import StaticSeal
-from vault.shares import ROOT_KEY, SealConfig, WrongShares, combine
+from vault.shares import ROOT_KEY, SealConfig, combine
 from vault.storage.transaction import Transaction
 
 RECOVERY_KEY = "core/recovery-key"  # plain row holding the hash of the recovery key, sealed by the static key
@@ -46,46 +46,40 @@ class StaticLock:
 
     def open_root_key(self, transaction: Transaction) -> bytes:
         """Return the root key; raises IntegrityError."""
-        return self._open(transaction, ROOT_KEY, ())[1]
+        return self._open(transaction.get_plain(ROOT_KEY), ROOT_KEY, ())[1]
 
-    def rewrap(self, transaction: Transaction, shares: int, threshold: int) -> None:
+    def rewrap(self, transaction: Transaction, config: SealConfig) -> None:
         """Seal by the current key what the previous one sealed."""
-        key, root_key = self._open(transaction, ROOT_KEY, ())
+        key, root_key = self._open(transaction.get_plain(ROOT_KEY), ROOT_KEY, ())
         if key is not self._current:
             self.put_root_key(transaction, root_key)
-        if shares:
-            key, digest = self._open(transaction, RECOVERY_KEY, (shares, threshold))
+        if config.shares:
+            key, digest = self._open(transaction.get_plain(RECOVERY_KEY), RECOVERY_KEY, (config.shares, config.threshold))
             if key is not self._current:
-                self._put_digest(transaction, shares, threshold, digest)
+                transaction.put_plain(RECOVERY_KEY, self._seal_digest(config, digest))
 
-    def _open(self, transaction: Transaction, path: str, bound: tuple[int, ...]) -> tuple[StaticKey, bytes]:
-        sealed = transaction.get_plain(path) or b""
+    def _open(self, sealed: bytes | None, path: str, bound: tuple[int, ...]) -> tuple[StaticKey, bytes]:
         for key in self._keys:
             try:
-                return key, aead.open_sealed(key.key, sealed, _bind(path, key.id, *bound))
+                return key, aead.open_sealed(key.key, sealed or b"", _bind(path, key.id, *bound))
             except IntegrityError:
                 continue
         raise IntegrityError
 
     # -- the recovery key ---------------------------------------------------------------------------------------------
 
-    def put_recovery_key(self, transaction: Transaction, shares: int, threshold: int, recovery_key: bytes) -> None:
-        """Note what the recovery shares combine to, so that they can be told from others."""
-        self._put_digest(transaction, shares, threshold, hashlib.sha256(recovery_key).digest())
+    def seal_recovery_key(self, config: SealConfig, recovery_key: bytes) -> bytes:
+        """Return a note of what the recovery shares combine to, so that they can be told from others."""
+        return self._seal_digest(config, hashlib.sha256(recovery_key).digest())
 
-    def _put_digest(self, transaction: Transaction, shares: int, threshold: int, digest: bytes) -> None:
-        bound = _bind(RECOVERY_KEY, self._current.id, shares, threshold)
-        transaction.put_plain(RECOVERY_KEY, aead.seal(self._current.key, digest, bound))
+    def _seal_digest(self, config: SealConfig, digest: bytes) -> bytes:
+        return aead.seal(self._current.key, digest, _bind(RECOVERY_KEY, self._current.id, config.shares, config.threshold))
 
-    def prove(self, transaction: Transaction, shares: tuple[bytes, ...], config: SealConfig) -> bytes:
-        """Return the recovery key that a whole set of shares combines to; raises WrongShares for any other."""
-        if transaction.get_plain(RECOVERY_KEY) is None:
-            raise InvalidRequest("no recovery key found")
+    def prove(self, sealed: bytes, shares: tuple[bytes, ...], config: SealConfig) -> bytes | None:
+        """Return the recovery key that a whole set of shares combines to; None if it is not the noted one."""
         recovery_key = combine(shares, config) or b""
-        _, digest = self._open(transaction, RECOVERY_KEY, (config.shares, config.threshold))
-        if not hmac.compare_digest(digest, hashlib.sha256(recovery_key).digest()):
-            raise WrongShares("invalid key: failed to verify recovery key: recovery key does not match submitted values")
-        return recovery_key
+        _, digest = self._open(sealed, RECOVERY_KEY, (config.shares, config.threshold))
+        return recovery_key if hmac.compare_digest(digest, hashlib.sha256(recovery_key).digest()) else None
 
 
 def _bind(path: str, key_id: str, *numbers: int) -> bytes:

@@ -144,3 +144,29 @@ def test_static_seal_without_its_key_does_not_start(target: str, tmp_path: Path)
     start = configured_server(target, tmp_path, storage)
     with pytest.raises(RuntimeError, match='cannot seal migrate from "static" to Shamir, no disabled seal in configuration'), start:
         pass
+
+
+@pytest.mark.parametrize("verb", ["rekey", "rotate-keys"])
+def test_recovery_shares_and_the_root_key_are_replaced(target: str, tmp_path: Path, verb: str) -> None:
+    """On the proof of the present shares; a restart after it all needs nobody."""
+    storage = persistent_storage(target, tmp_path) + static(tmp_path, "one")
+    with configured_server(target, tmp_path, storage) as running:
+        made = command_of(running, tmp_path).json("operator", "init", "-recovery-shares=3", "-recovery-threshold=2")
+        await_open(running.anonymous)
+        command = command_of(running, tmp_path, made["root_token"])
+        root = running.anonymous.with_token(made["root_token"])
+        write_secret(root)
+        begin = ("operator", verb, "-target=recovery", "-init", "-key-shares=2", "-key-threshold=2", "-verify")
+        begun = command.json(*begin)
+        give = ("operator", verb, "-target=recovery", f"-nonce={begun['nonce']}")
+        done = [command.json(*give, key) for key in made["recovery_keys_b64"][:2]][-1]
+        check = ("operator", verb, "-target=recovery", "-verify", f"-nonce={done['verification_nonce']}")
+        assert "verification successful" in [command.run(*check, key).ok().out for key in done["keys"]][-1]
+        assert root.put("sys/rotate/root").status == 204
+        assert (running.anonymous.get("sys/seal-status").json["t"], running.anonymous.get("sys/seal-status").json["n"]) == (2, 2)
+        again = command.json(*begin)
+        assert command.run(*give[:-1], f"-nonce={again['nonce']}", made["recovery_keys_b64"][0]).code == 0
+        assert command.run(*give[:-1], f"-nonce={again['nonce']}", made["recovery_keys_b64"][1]).code != 0
+    with configured_server(target, tmp_path, storage) as running:
+        await_open(running.anonymous)
+        assert running.anonymous.with_token(made["root_token"]).get("kept/a").data == {"k": "v"}

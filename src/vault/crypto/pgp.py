@@ -30,15 +30,16 @@ def parse_key(text: str) -> Recipient:
     The library encrypts to expired and to revoked keys, too.
     """
     cert = _parse_cert(text)
-    if cert.is_revoked:
-        raise InvalidRequest("error parsing given PGP key: the key is revoked")
-    if cert.expiration is not None and cert.expiration.timestamp() <= SystemClock.now():
-        raise InvalidRequest("error parsing given PGP key: the key has expired")
     recipient = Recipient(cert.fingerprint, cert)
     try:
+        is_revoked, expiration = cert.is_revoked, cert.expiration  # of a weak key it tells neither
         recipient.encrypt(b"")  # a key that only signs must not be found out at the end
     except Exception:  # noqa: BLE001 - the library's errors have no common class
         raise _no_key() from None
+    if is_revoked:
+        raise InvalidRequest("error parsing given PGP key: the key is revoked")
+    if expiration is not None and expiration.timestamp() <= SystemClock.now():
+        raise InvalidRequest("error parsing given PGP key: the key has expired")
     return recipient
 
 

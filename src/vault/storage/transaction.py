@@ -28,7 +28,17 @@ T = TypeVar("T")
 
 # The only rows that are not encrypted by the barrier: what a sealed server must read. Their contents are sealed by other keys
 # or tell nothing.
-PLAIN = frozenset({"core/seal-config", "core/root-key", "core/former-root-key", "core/recovery-key", "core/keyring", "core/audit-plain"})
+PLAIN = frozenset(
+    {
+        "core/seal-config",
+        "core/root-key",
+        "core/former-root-key",
+        "core/root-key-handover",
+        "core/recovery-key",
+        "core/keyring",
+        "core/audit-plain",
+    }
+)
 _QUEUE_SECONDS = 1.0
 _NOTICE_SLOTS_MAX = 1000  # a notice of PostgreSQL holds 8,000 bytes
 

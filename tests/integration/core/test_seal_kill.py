@@ -191,3 +191,19 @@ def test_rotations_of_many_hosts_killed_at_any_moment_lose_no_row(dsn: str) -> N
         with running(dsn, STATIC) as host:
             assert read_all(host) > 10
             assert host.read("sys/key-status")["term"] > 10
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_replacing_the_root_key_killed_leaves_one_that_opens(dsn: str, step: str) -> None:
+    """The old one or the new one: a restart opens by itself, every row can be read, and the next replacement works."""
+    with running(dsn, STATIC) as host:
+        host.recover()
+    for _ in range(KILLS):
+        with running(dsn, STATIC) as host:
+            before = host.page.read_seal().root_key
+        run_and_kill(lambda: DatabaseHost(dsn, STATIC, step).write("sys/rotate/root"))
+        with running(dsn, STATIC) as host:
+            assert read_all(host)
+            assert (host.page.read_seal().root_key != before) is (step == "committed")
+            host.write("sys/rotate/root")
+            assert host.is_serving(host.worker())

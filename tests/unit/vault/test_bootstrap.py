@@ -61,6 +61,7 @@ SUDO = {
     "update sys/rotate",
     "update sys/rotate/keyring",
     *SHARE_DOORS,
+    "update sys/rotate/root",
     "read sys/rotate/root/init",
     "update sys/rotate/root/init",
     "delete sys/rotate/root/init",

@@ -222,24 +222,16 @@ def test_page_stays_out_of_dumps_and_swap(page: HostPage) -> None:
     assert any("dd" in found and ("lo" in found or not page.locked_in_memory) for found in flags)
 
 
-def test_next_root_key_is_kept_beside_the_present_one_until_one_replaces_it() -> None:
-    """It moves no epoch, so no worker reloads; sealing forgets both, and neither is ever printed."""
+def test_root_key_is_replaced_without_a_new_epoch() -> None:
+    """So no worker reloads; sealing forgets it, and it is never printed."""
     page = HostPage()
     with page.lock():
         page.write_unsealed(b"a" * 32)
         epoch = page.read_seal().epoch
-        page.write_next_root_key(b"b" * 32)
-    state = page.read_seal()
-    assert (state.epoch, state.root_key, state.next_root_key) == (epoch, b"a" * 32, b"b" * 32)
-    assert "aaaa" not in repr(state)
-    assert "bbbb" not in repr(state)
-    with page.lock():
         page.write_root_key(b"b" * 32)
     state = page.read_seal()
-    assert (state.epoch, state.root_key, state.next_root_key) == (epoch, b"b" * 32, b"")
-    for change in (page.wipe, lambda: page.write_unsealed(b"c" * 32)):
-        with page.lock():
-            page.write_next_root_key(b"d" * 32)
-            change()
-        assert page.read_seal().next_root_key == b""
-        assert b"d" * 32 not in bytes(page._map[:512])
+    assert (state.epoch, state.root_key) == (epoch, b"b" * 32)
+    assert "bbbb" not in repr(state)
+    with page.lock():
+        page.wipe()
+    assert not any(key * 32 in bytes(page._map[:512]) for key in (b"a", b"b"))

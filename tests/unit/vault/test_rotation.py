@@ -11,6 +11,7 @@ from tests.unit.vault.test_mounts import in_parallel
 from vault.crypto import aead
 from vault.errors import Conflict, IntegrityError, InvalidRequest, PermissionDenied, Sealed
 from vault.expiry import Fenced, Leadership, LeadershipLost
+from vault.handover import extend
 from vault.logical.operation import Operation
 from vault.shares import KEYRING
 from vault.storage.keyring import Keyring
@@ -213,7 +214,7 @@ def test_rotation_right_after_a_rekey_keeps_the_new_root_key(kv: World) -> None:
     """The keyring stays sealed by the root key that it was read with, also where the page does not hold that one as its own yet."""
     old, new = kv.page.read_seal().root_key, bytes(range(32))
     keyring = aead.open_sealed(old, kv.rows.rows[KEYRING].value, KEYRING.encode())
-    kv.first.seal.announce(new)
+    kv.first.store.run(lambda transaction: extend(transaction, old, new, kv.clock.now()))
     plant(kv, KEYRING, aead.seal(new, keyring, KEYRING.encode()))
     kv.write("sys/rotate")
     rotated = Keyring.decode(aead.open_sealed(new, kv.rows.rows[KEYRING].value, KEYRING.encode()))

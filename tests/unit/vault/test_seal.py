@@ -115,7 +115,9 @@ def test_init_does_not_close_a_host_that_others_opened() -> None:
     """A late init on a host that is open by then is refused, and the host stays open."""
     host = Host()
     made = host.first.store.run(lambda transaction: host.first.seal.initialize(transaction, 1, 1, partial(host.populate, host.first)))
-    host.first.seal.unseal(host.first.store.read(), made.shares[0])
+    opening = host.first.seal.unseal(host.first.store.read(), made.shares[0])
+    assert opening is not None
+    host.first.seal.open(opening)
     host.first.seal.require_open()
     late = host.first.store.read()
     late._reads["core/seal-config"] = None

@@ -19,13 +19,17 @@ from vault.logical.context import SystemContext
 from vault.logical.response import Response, list_response
 from vault.storage.transaction import PLAIN
 
-# Whatever starts with these is neither shown nor changed: rows that hold keys, how the server is unsealed, who is told what was done.
+# Whatever starts with these is neither shown nor changed: rows that hold keys, how the server is unsealed, when keys are replaced, who is
+# told what was done. And what each request is measured by: a spoilt row of that kind would refuse its own repair.
 _PROTECTED = (
     *sorted(PLAIN),
     "core/audit",
-    "core/former-root-key",
+    "core/cors",
     "core/generate-root",
+    "core/key-uses",
+    "core/quotas",
     "core/rekey",
+    "core/rotation-config",
     "core/token-key",
 )
 _GZIP = b"G\x1f\x8b"  # Vault's mark of a compressed value, and the beginning of what gzip writes

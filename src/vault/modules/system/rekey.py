@@ -6,19 +6,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from vault.clock import Clock
 from vault.errors import InvalidRequest, VaultError
 from vault.logical.args import BOOL, INT, LIST, SECRET, STRING, NoArgs, arg
 from vault.logical.backend import Endpoint, Path, path
 from vault.logical.context import SystemContext
 from vault.logical.response import Response, Shape
-from vault.rekey import Attempt, Done, Rekey, describe_shares, forget_former
+from vault.rekey import RECOVERY, REKEY_WORDS, ROOT, ROTATE_WORDS, Attempt, Done, Rekey, describe_shares, forget_former
 from vault.seal import Seal
 from vault.secret import Secret
 from vault.shares import WrongShares, parse_share
 from vault.storage.transaction import Store
 
 DOOR = "rekey"
-_NO_RECOVERY = "recovery rekeying not supported"
+_ROTATE = "rotate/root"
 _NO_KEY = "'key' must be specified in request body as JSON"
 _NO_BACKUP = "no backed-up keys found"
 _IDLE = {"nonce": "", "progress": 0, "pgp_fingerprints": None, "backup": False, "verification_required": False}
@@ -44,19 +45,61 @@ class ShareArgs:
     nonce: str = arg(STRING, "The nonce of the attempt.", default="")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Name:
+    """Where a rekey is found."""
+
+    prefix: str
+    backup: str
+    bare: bool  # an old name, whose answers have no envelope and which a listener may open to all
+
+
+REKEY_NAME = Name(prefix="rekey", backup="rekey/backup", bare=True)
+ROTATE_NAME = Name(prefix=_ROTATE, backup=f"{_ROTATE}/backup", bare=False)
+REKEY_RECOVERY_NAME = Name(prefix="rekey-recovery-key", backup="rekey/recovery-key-backup", bare=True)
+ROTATE_RECOVERY_NAME = Name(prefix="rotate/recovery", backup="rotate/recovery/backup", bare=False)
+
+
+def rekey_paths(seal: Seal, store: Store, clock: Clock) -> tuple[Path, ...]:
+    """Return the table of all rekeys: of a Shamir seal's root key and of a static seal's recovery shares, each under two names."""
+    rekeys = (
+        (REKEY_NAME, REKEY_WORDS, ROOT), (ROTATE_NAME, ROTATE_WORDS, ROOT),
+        (REKEY_RECOVERY_NAME, REKEY_WORDS, RECOVERY), (ROTATE_RECOVERY_NAME, ROTATE_WORDS, RECOVERY),
+    )  # fmt: skip
+    rotate = Rekey(seal, clock, ROTATE_WORDS)
+    return (
+        *(row for name, words, target in rekeys for row in RekeyPaths(Rekey(seal, clock, words, target), seal, store, name).paths()),
+        path(
+            _ROTATE,
+            help="Replace the root key of a seal that needs nobody.",
+            update=Endpoint(handler=partial(_rotate_root, rotate, seal), sudo=True),
+        ),
+    )
+
+
+def _rotate_root(rekey: Rekey, seal: Seal, context: SystemContext, _: Any) -> None:
+    context.after_commit.append(partial(_adopt, seal, rekey.rotate_root_key(context.transaction)))
+
+
+def _adopt(seal: Seal, root_key: bytes) -> None:
+    """Bring a new root key to this host."""
+    with suppress(VaultError):  # it is there all the same, and is followed later; the answer must arrive
+        seal.root_key.adopt(root_key)
+
+
 class RekeyPaths:
     """Handlers of a rekey under one of its names."""
 
-    def __init__(self, rekey: Rekey, seal: Seal, store: Store, *, bare: bool) -> None:
-        """`bare`: the old name, whose answers have no envelope and which a listener may open to all."""
+    def __init__(self, rekey: Rekey, seal: Seal, store: Store, name: Name) -> None:
         self._rekey = rekey
+        self._name = name
+        self._bare = name.bare
         self._seal = seal
         self._store = store
-        self._bare = bare
 
     def paths(self) -> tuple[Path, ...]:
         """Return the table."""
-        prefix, door, shape = ("rekey", DOOR, Shape.BARE) if self._bare else ("rotate/root", "", Shape.ENVELOPE)
+        prefix, (door, shape) = self._name.prefix, ((DOOR, Shape.BARE) if self._bare else ("", Shape.ENVELOPE))
         endpoint = partial(Endpoint, sudo=True, door=door, free=self._bare)
         return (
             path(
@@ -82,7 +125,7 @@ class RekeyPaths:
                 delete=endpoint(handler=self.restart_verification),
             ),
             path(
-                f"{prefix}/backup",
+                self._name.backup,
                 help="Return or forget the encrypted shares of the last rekey that kept them.",
                 shape=Shape.DOUBLED,
                 read=Endpoint(handler=self.read_backup, sudo=True),
@@ -164,10 +207,8 @@ class RekeyPaths:
         context.if_refused.append(partial(self._store.run, work))
 
     def _take_over(self, context: SystemContext, done: Done) -> None:
-        """Bring a new root key to this host: known before the commit, kept after it."""
         if done.root_key:
-            self._seal.announce(done.root_key)
-            context.after_commit.append(partial(self._seal.adopt, done.root_key))
+            context.after_commit.append(partial(_adopt, self._seal, done.root_key))
 
     def _forget_former(self, former: bytes) -> None:
         with suppress(VaultError):  # then it goes when the new shares are used
@@ -223,39 +264,3 @@ class RekeyPaths:
     def delete_backup(self, context: SystemContext, _: Any) -> None:
         """Forget the encrypted shares."""
         self._rekey.delete_backup(context.transaction)
-
-
-def recovery_paths() -> tuple[Path, ...]:
-    """Return the table of what only a seal with recovery keys has."""
-    refuse = partial(_refuse, InvalidRequest(_NO_RECOVERY))
-    refusal = partial(Endpoint, handler=refuse, sudo=True, free=True)
-    bare, enveloped = partial(refusal, door=DOOR), refusal
-    return (
-        *_list_recovery("rekey-recovery-key", bare),
-        *_list_recovery("rotate/recovery", enveloped),
-        path(
-            "rekey/recovery-key-backup",
-            "rotate/recovery/backup",
-            help="Return or forget the encrypted recovery keys: with this seal there are none.",
-            read=Endpoint(handler=partial(_refuse, InvalidRequest(_NO_BACKUP)), sudo=True),
-            delete=Endpoint(handler=_do_nothing, sudo=True),
-        ),
-    )
-
-
-def _list_recovery(prefix: str, endpoint: Any) -> tuple[Path, ...]:
-    text = "Replace recovery keys: with this seal there are none."
-    share = partial(endpoint, args=ShareArgs)
-    return (
-        path(f"{prefix}/init", help=text, read=endpoint(), update=endpoint(args=StartArgs), delete=endpoint()),
-        path(f"{prefix}/update", help=text, update=share()),
-        path(f"{prefix}/verify", help=text, read=endpoint(), update=share(), delete=endpoint()),
-    )
-
-
-def _refuse(error: VaultError, _context: SystemContext, _args: Any) -> None:
-    raise error
-
-
-def _do_nothing(_context: SystemContext, _args: Any) -> None:
-    """There is nothing to forget."""

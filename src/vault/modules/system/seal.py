@@ -4,6 +4,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from vault import limits
@@ -169,9 +170,20 @@ class SealPaths:
             self._seal.reset()
         elif not args.key:
             raise InvalidRequest("'key' must be specified in request body as JSON, or 'reset' set to true")
-        elif self._seal.unseal(context.transaction, parse_share(args.key.reveal()), migrate=args.migrate):
-            context.if_refused.append(self._seal.seal)  # an unseal that is not on record did not happen
+        else:
+            return self._take_share(context, parse_share(args.key.reveal()), migrate=args.migrate)
         return self.read_status(context, args)
+
+    def _take_share(self, context: SystemContext, share: bytes, *, migrate: bool) -> Response:
+        opening = self._seal.unseal(context.transaction, share, migrate=migrate)
+        context.if_refused.append(self._forget)  # a share that is not on record was not given
+        if opening is not None:
+            context.after_commit.append(partial(self._seal.open, opening))
+        return Response(data=self._describe(self._seal.status(context.transaction, opening)))
+
+    def _forget(self) -> None:
+        with suppress(InvalidRequest):  # others have opened the host meanwhile
+            self._seal.reset()
 
     def _describe(self, status: Status) -> dict[str, Any]:
         config = status.config

@@ -53,3 +53,21 @@ def test_secret_parts_of_a_key_are_not_needed() -> None:
     """Who sends them by mistake gets the same."""
     owner = Tsk.generate("holder")
     assert parse_key(str(owner)).fingerprint == owner.extract_certificate().fingerprint
+
+
+# DSA of 1024 bits, made by GnuPG: the library's policy refuses its very binding signature, with an error of its own.
+WEAK = (
+    "mQGiBGsJ/zgRBACXG5rTwidvtXYtkEfWHnviHC0NcO+wuUqqO7xqG9Q9sVWlyxv4+BBFKDQ+jQ53tFrSdMRygJVyWcUp4lEh8dfiySD4Hr0KNOSofjPLk0bS"
+    "FCqIXOJ/7+WmSv796oNPrSrswbKgb+DL1pYnu8c4EenXRS10Oqg+LC4POFLr0lNZpwCgsMd2NsahHK91Lv//POHKaRKYmsMEAIzbPIIxVcKrNV3q/7esl7Pv"
+    "K5i1exI/FxiqUcYrOHFA3ks4jCI/rhUaYIQZ1F+KmvwyyDxOtTVbFpQXH3+bz4rYblaE++03rD1Wugf0lY4+VM7qolncZXXP1tmmIVhx7lg+e2DFldxkLmhp"
+    "liIwxX1OQvzryS/jXXeIcg0EBfjhBACPiNxHgeJ43XxhmylnleqI5aYq88I3RJo277ahXAgynqJVQ2YnezOH4LH+gT7FFadu456/f4O1W2N2PIDyo+JKU+xL"
+    "SAegTdyCMMZchatl6o9K/UNxKY6Qof+3W8n9zFYQqKdrB6XK4TD8bwoXA95n6qY3U7ZumHLTL3mxmVEWy7QDZUB4iHgEExECADgWIQSne5cG0TLLo3lZ52Cn"
+    "7ww6CV+VqAUCawn/OAIbAwULCQgHAgYVCgkICwIEFgIDAQIeAQIXgAAKCRCn7ww6CV+VqHxxAJ9hiouYgSa8r5C+/i/YcR0TcjC3rwCfcTYrgSYYmf6r9T75"
+    "mzG6MFdpIFM="
+)
+
+
+def test_weak_key_is_refused_like_any_other() -> None:
+    """Whatever the library says of it."""
+    with pytest.raises(InvalidRequest, match="not a key that can be encrypted to"):
+        parse_key(WEAK)

@@ -12,7 +12,17 @@ from vault.errors import InvalidRequest, PermissionDenied, Sealed, UnsupportedPa
 from vault.logical.operation import Operation
 from vault.storage.transaction import PLAIN
 
-PROTECTED = (*sorted(PLAIN), "core/audit", "core/token-key", "core/rekey", "core/root-key-handover", "core/generate-root")
+PROTECTED = (
+    *sorted(PLAIN),
+    "core/audit",
+    "core/token-key",
+    "core/rekey",
+    "core/generate-root",
+    "core/key-uses",
+    "core/rotation-config",
+    "core/quotas",
+    "core/cors",
+)
 
 
 class RawWorld(World):

@@ -17,7 +17,7 @@ from vault.core import Core
 from vault.cors import Cors
 from vault.expiry import ExpiryWorker, Fenced, Leadership
 from vault.gate import Gate
-from vault.handover import Successor
+from vault.handover import Tidier
 from vault.host import AUDIT_LOCK, WINDOW_LOCK, HostPage
 from vault.leases import LeaseStore
 from vault.log_levels import LogLevels
@@ -47,7 +47,7 @@ from vault.modules.system.mounts import MountPaths
 from vault.modules.system.policies import PolicyPaths
 from vault.modules.system.quotas import QuotaPaths
 from vault.modules.system.raw import raw_paths
-from vault.modules.system.rekey import RekeyPaths, recovery_paths
+from vault.modules.system.rekey import rekey_paths
 from vault.modules.system.remount import RemountPaths
 from vault.modules.system.rotate import RotatePaths
 from vault.modules.system.seal import SealPaths
@@ -60,7 +60,6 @@ from vault.modules.system.version import record_release, version_paths
 from vault.modules.system.wrapping import WrappingPaths
 from vault.mounts import Mounts, Registry, default_mounts
 from vault.quota import Quotas
-from vault.rekey import REKEY_WORDS, ROTATE_WORDS, Rekey
 from vault.revocation import Revoker
 from vault.root_generation import RootGeneration
 from vault.rotation import Rotation
@@ -155,7 +154,6 @@ class Worker:
     def _expiry(self, wrapping: Wrapping, clock: FakeClock) -> ExpiryWorker:
         self.leadership = Leadership(self.store, clock)
         fenced = Fenced(self.store, self.leadership)
-        self.successor = Successor(self.store, fenced, self.seal, clock)
         revoker = Revoker(
             fenced, tokens=self.tokens, leases=self.leases, mounts=self.mounts, clock=clock, cubbyhole_prefix=wrapping.cubbyhole_prefix
         )
@@ -165,20 +163,18 @@ class Worker:
                 RemountPaths(self.mounts, revoker, fenced).finish_all,
                 TunePaths(self.mounts, fenced, clock, upgrade).finish_all,
                 partial(self.rotation.rotate_if_due, fenced),
-                self.successor.tidy,
+                Tidier(self.store, fenced, clock).tidy,
             ),
-            duties=(self.seal.open_alone, self.seal.follow_keyring, self.successor.follow, self.rotation.note_uses_if_due),
+            duties=(self.seal.open_alone, self.seal.follow_keyring, self.seal.root_key.follow, self.rotation.note_uses_if_due),
         )  # fmt: skip
 
     def _system(self, world: "World", wrapping: Wrapping) -> Backend:
-        rekeys = tuple(Rekey(self.seal, world.clock, words) for words in (REKEY_WORDS, ROTATE_WORDS))
         generations = RootGeneration(self.seal, world.issue_root(self))
         rows = (
             *SealPaths(self.seal, partial(world.populate, self), "inmem").paths(),
             *RotatePaths(self.seal, self.rotation).paths(),
             *raw_paths(enabled=world.raw),
-            *(row for rekey in rekeys for row in RekeyPaths(rekey, self.seal, self.store, bare=rekey is rekeys[0]).paths()),
-            *recovery_paths(),
+            *rekey_paths(self.seal, self.store, world.clock),
             *(row for bare in (True, False) for row in GenerateRootPaths(generations, self.seal, self.store, bare=bare).paths()),
             *decode_paths(),
             *WrappingPaths(wrapping, self.tokens).paths(),
@@ -254,7 +250,9 @@ class World:
 
     def unseal(self) -> None:
         """Open the host."""
-        self.first.seal.unseal(self.first.store.read(), self.share)
+        opening = self.first.seal.unseal(self.first.store.read(), self.share)
+        assert opening is not None
+        self.first.seal.open(opening)
         self.first.seal.require_open()
 
     def now_text(self) -> str:
