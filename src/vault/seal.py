@@ -290,6 +290,7 @@ class Seal:
             state = self._page.read_seal()
             if root_key and state.sealed and not state.epoch:
                 self._page.write_unsealed(root_key)
+                _log.info("unsealed by the static key")
 
     # -- unseal and seal ----------------------------------------------------------------------------------------------
 
@@ -330,6 +331,7 @@ class Seal:
             state = self._page.read_seal()
             if state.sealed and state.epoch == opening.epoch:
                 self._page.write_unsealed(opening.root_key)
+                _log.info("unsealed by shares")
         with suppress(VaultError):  # else at the first request
             self.is_open()
 
@@ -359,6 +361,7 @@ class Seal:
         with self._page.lock():
             self._page.wipe()
         self._barrier.close()
+        _log.warning("sealed")
 
     def _say_farewell(self) -> None:
         for finish in self.before_seal:
