@@ -32,6 +32,7 @@ _log = structlog.get_logger(__name__)
 _FULL = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _GONE = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED, errno.EINTR})
 _DESCRIPTORS_RESERVED = 64  # for everything that is not a client
+_DESCRIPTORS_LEFT = 8  # to the threads of a worker that had none for a new connection
 _ENDED, _PARKED, _AGAIN = range(3)  # what becomes of a connection that a thread lets go of
 
 
@@ -70,9 +71,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
 
     def run(self) -> None:
         """Serve until told to stop; a service that cannot start makes the arbiter try again, not give up."""
-        descriptors = os.sysconf("SC_OPEN_MAX") - _DESCRIPTORS_RESERVED
-        self.worker_connections = max(self.cfg.threads + 1, min(self.worker_connections, descriptors))
-        self.max_keepalived = self.worker_connections - self.cfg.threads
+        self._set_places(os.sysconf("SC_OPEN_MAX") - _DESCRIPTORS_RESERVED)
         self.entrances = dict(zip(self.sockets, self.app.entrances, strict=True))
         self.parking = Parking(self.poller, self._wake)
         self.app.balance.report(self.age, 0)
@@ -129,7 +128,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
     # -- connections ---------------------------------------------------------------------------------------------------
 
     def accept(self, listener: Any) -> None:
-        """Take one connection, unless another worker should; without descriptors, leave it in the queue for later."""
+        """Take one connection, unless another worker should; without descriptors, leave it in the queue until an idle one has gone."""
         if self._is_for_another():
             return
         try:
@@ -138,6 +137,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
         except OSError as error:
             if error.errno in _FULL:
                 self.log.warning("no descriptor for a new connection")
+                self._hold_fewer()
                 time.sleep(0.05)
             elif error.errno not in _GONE:
                 raise
@@ -148,12 +148,26 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
         self.enqueue_req(connection)
 
     def _make_room(self) -> None:
-        """End what has waited longest, so that idle and slow clients never keep new ones out."""
+        """Hold no more connections than there are places, so that idle and slow clients never keep new ones out."""
         if self.nr_conns >= self.worker_connections:
-            oldest = self.parking.find_evictable()
-            if oldest is not None:
-                self.parking.remove(oldest)
-                self._give_up(oldest, Overloaded())
+            self._evict()
+
+    def _evict(self) -> None:
+        """End what has waited longest."""
+        oldest = self.parking.find_evictable()
+        if oldest is not None:
+            self.parking.remove(oldest)
+            self._give_up(oldest, Overloaded())
+
+    def _hold_fewer(self) -> None:
+        """Leave descriptors to those who answer: there are fewer than were counted on at the start."""
+        self._set_places(self.nr_conns - _DESCRIPTORS_LEFT)
+        for _ in range(_DESCRIPTORS_LEFT):
+            self._evict()
+
+    def _set_places(self, places: int) -> None:
+        self.worker_connections = max(self.cfg.threads + 1, min(self.worker_connections, places))
+        self.max_keepalived = self.worker_connections - self.cfg.threads
 
     def _is_for_another(self) -> bool:
         """Return whether a new connection is better left to another worker, for a moment at most."""

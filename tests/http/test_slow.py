@@ -1,6 +1,7 @@
 """Clients that take their time: they cost no thread, and in the end their connection."""
 
 import os
+import resource
 import select
 import signal
 import socket
@@ -197,6 +198,18 @@ def test_idle_connections_never_keep_new_ones_out(tmp_path: Path) -> None:
                 connection.sendall(LONG_HEAD[:20])
         for _ in range(10):
             assert server.exchange(LAST).statuses == [200]
+
+
+def test_idle_connections_make_room_when_descriptors_run_out(tmp_path: Path) -> None:
+    """Also where fewer are left than the worker counted on: whatever took them, new clients are served."""
+    with running(tmp_path, workers=1) as server, ExitStack() as stack:
+        (worker,) = server.workers()
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, (40, 40))
+        for _ in range(60):
+            stack.enter_context(server.connect())
+        for _ in range(3):
+            assert server.exchange(LAST).statuses == [200]
+        assert "no descriptor" in server.log()
 
 
 def test_late_bodies_never_keep_new_ones_out(tmp_path: Path) -> None:
