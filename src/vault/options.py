@@ -198,9 +198,7 @@ TOP = (
     Option(name="max_request_duration", parse=seconds(1, 3600, "90s"), default=constant(90), help="Longest time that a request may take."),
     Option(name="data_dir", parse=parse_path, default=_nothing, help="Folder of the embedded PostgreSQL."),
     Option(name="audit_dir", parse=parse_path, default=_nothing, help="Folder for audit files that are enabled over the API."),
-    Option(
-        name="audit_addresses", parse=parse_list, default=constant(()), help="Where devices enabled over the API may send."
-    ),
+    Option(name="audit_addresses", parse=parse_list, default=constant(()), help="Where devices enabled over the API may send."),
     Option(
         name="audit_retention_days",
         parse=whole_number(limits.AUDIT_RETENTION_DAYS_MIN, 36_500),
