@@ -42,8 +42,11 @@ _PAUSE_AT = 88
 _WAITING_AT = 96  # whether some process waits for the lock
 BEGINNING = b'{"time":"'  # of every record; what stands before it in a line is the prefix
 
-# A record is refused within 5 s whatever hangs: it waits for those before it, then for other processes, then for the sink itself.
-QUEUE_SECONDS_MAX = 1.5
+# A record is refused within 5 s whatever hangs: it waits for those before it, then for other processes, then for the sink itself,
+# each for a part of its time at most.
+RECORD_SECONDS_MAX = 4.5
+QUEUE_PART = 0.3
+LOCK_PART = 0.2
 LOCK_SECONDS_MAX = 1.0
 _LOCK_SECONDS_SHORT = 0.1  # for a lock that was not free before; a writer holds it for much less
 _TURN_SECONDS = 0.0002  # between two looks whether the lock is free; a slow writer holds it for some milliseconds
@@ -87,6 +90,9 @@ class Sink(Protocol):
     """What a chain writes to."""
 
     pause_seconds: float  # how long nobody tries again after it hung; 0 where a trial costs no wait
+
+    def allow(self, seconds: float) -> None:
+        """Let all that comes until the next call wait no longer than that, together."""
 
     def open(self, known: Head | None) -> Position:
         """Make the sink ready for a write and return where it stands; raises OSError."""
@@ -149,8 +155,8 @@ class Chain:
                 return head
         return None
 
-    def append(self, body: bytes) -> None:
-        """Append a JSON object without its closing brace; raises AuditFailed if it was not written whole.
+    def append(self, body: bytes, seconds: float = RECORD_SECONDS_MAX) -> None:
+        """Append a JSON object without its closing brace; raises AuditFailed if it was not written whole, within that time.
 
         The thread that gets to write takes along what the others have queued.
         """
@@ -161,27 +167,27 @@ class Chain:
         ticket = _Ticket(body if body.isascii() else _escape(body))
         self._queue.append(ticket)
         try:
-            self._await_turn(ticket)
+            self._await_turn(ticket, seconds)
         except BaseException:
             ticket.left = True
             raise
         if ticket.failure is not None:
             raise AuditFailed from ticket.failure
 
-    def _await_turn(self, ticket: _Ticket) -> None:
+    def _await_turn(self, ticket: _Ticket, seconds: float) -> None:
         """Write, unless somebody else takes the ticket along."""
         deadline = 0.0
         while not ticket.done:
             if self._writing.acquire(blocking=False):
                 try:
                     if not ticket.done:
-                        self._write_queued()
+                        self._write_queued(seconds * (1 - QUEUE_PART) if deadline else seconds)
                 finally:
                     self._writing.release()
                     self._wake_next()
                 continue
             now = self._monotonic()
-            deadline = deadline or now + QUEUE_SECONDS_MAX
+            deadline = deadline or now + seconds * QUEUE_PART
             if now >= deadline:
                 ticket.left = True  # it may be written all the same: what is on record may have been refused
                 self._wake_next()
@@ -209,15 +215,16 @@ class Chain:
     def _pause(self, until: float) -> None:
         _PAUSE.pack_into(self._area, _PAUSE_AT, until)
 
-    def _write_queued(self) -> None:
-        lock = self._lock()
-        taken = self._take(lock)
+    def _write_queued(self, seconds: float) -> None:
+        lock, begun = self._lock(), self._monotonic()
+        taken = self._take(lock, seconds * LOCK_PART)
         batch = [self._queue.popleft() for _ in range(len(self._queue))]
         # Until it is written it has failed, so that an exception of any kind leaves no ticket of another thread behind as good.
         failure: OSError | None = OSError("the writer was interrupted")
         try:
             if not taken:
                 raise TimeoutError("another process holds the audit log and does not go on")
+            self._sink.allow(begun + seconds - self._monotonic())
             self._write_tried([ticket.body for ticket in batch if not ticket.left])
             failure = None
         except OSError as error:
@@ -232,14 +239,14 @@ class Chain:
                 ticket.done = True
                 ticket.wake()
 
-    def _take(self, lock: BoundedLock) -> bool:
+    def _take(self, lock: BoundedLock, seconds: float) -> bool:
         """Take the lock of the log within a time. Who had it last does not take it again before one that waits for it."""
         if self._area[_WAITING_AT]:
             time.sleep(_TURN_SECONDS)
         if lock.take(0.0):
             self._lock_seconds = LOCK_SECONDS_MAX
             return True
-        deadline = self._monotonic() + self._lock_seconds
+        deadline = self._monotonic() + min(self._lock_seconds, seconds)
         while self._monotonic() < deadline:
             self._area[_WAITING_AT] = 1
             time.sleep(_TURN_SECONDS)

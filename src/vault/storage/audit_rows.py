@@ -4,16 +4,18 @@ Every call ends within a bound, whatever the server does. Surprise: a call that 
 later, so whoever goes on first reads what is there.
 """
 
+import math
 import os
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import psycopg
 import structlog
 from psycopg import errors, pq
+from psycopg.abc import PQGenConn
 
-from vault.clock import Clock
+from vault.clock import Clock, SystemClock
 from vault.errors import StorageUnavailable
 from vault.storage import audit_statement, budget
 from vault.storage.binary import decode_int, encode
@@ -21,6 +23,7 @@ from vault.storage.connection import ARGUMENTS, BoundedConnection
 from vault.storage.statement import Statement
 
 CALL_SECONDS_MAX = 2.5  # connecting to a server that hangs takes two of them
+_CONNECT_SECONDS_MIN = 1.0
 _STATEMENT_MILLISECONDS = 1500  # the server gives up first: then the connection stays good
 _OPTIONS = f"{ARGUMENTS['options']} -c statement_timeout={_STATEMENT_MILLISECONDS} -c lock_timeout={_STATEMENT_MILLISECONDS}"
 _PARTITIONS_SECONDS = 6 * 3600.0  # they are made two months ahead
@@ -31,6 +34,16 @@ _log = structlog.get_logger(__name__)
 
 class _Stale(OSError):
     """A connection that had been good was lost."""
+
+
+class _Connection(BoundedConnection):
+    """One whose making is bounded, too: every address of the host would be tried for two seconds."""
+
+    @classmethod
+    def _connect_gen(cls, conninfo: str = "") -> PQGenConn[Self]:
+        if budget.remaining_seconds() < _CONNECT_SECONDS_MIN:
+            raise errors.ConnectionTimeout("no time is left to connect")
+        return super()._connect_gen(conninfo)
 
 
 class _Held:
@@ -47,7 +60,7 @@ class _Held:
     def connect(self, dsn: str, options: str) -> BoundedConnection:
         self.close()
         self._owner = os.getpid()
-        self._connection = BoundedConnection.connect(dsn, **(ARGUMENTS | {"options": options}))
+        self._connection = _Connection.connect(dsn, **(ARGUMENTS | {"options": options}))
         return self._connection
 
     def close(self) -> None:
@@ -64,7 +77,12 @@ class AuditRows:
         self._dsn = dsn
         self._options = _OPTIONS if sync else f"{_OPTIONS} -c synchronous_commit=off"
         self._held = _Held()
+        self._ends_at = math.inf
         weakref.finalize(self, self._held.close)  # a device that was disabled leaves no connection
+
+    def allow(self, seconds: float) -> None:
+        """Let all calls until the next one of this wait no longer than that, together."""
+        self._ends_at = SystemClock.monotonic() + seconds
 
     def append(self, log: str, first: int, lines: list[bytes]) -> int:
         """Add records; return the last number of the log before: nothing was added unless it is one less than `first`."""
@@ -98,7 +116,7 @@ class AuditRows:
         return result.get_value(0, 1) if result.ntuples else None
 
     def _ask(self, wanted: Statement[Any], parameters: tuple[Any, ...]) -> pq.abc.PGresult:
-        with budget.separate(CALL_SECONDS_MAX):
+        with budget.separate(min(CALL_SECONDS_MAX, max(self._ends_at - SystemClock.monotonic(), 0.0))):
             try:
                 return self._ask_once(wanted, parameters)
             except _Stale:
