@@ -50,21 +50,22 @@ class Broker:
         `members` returns the members of the record but for time, type and error, as JSON text without braces. Devices that hang share
         the time: each gets an equal part of what is left. Returns how much of it was lost on devices that refused.
         """
-        devices, begun, lost_seconds = self.devices, self._monotonic(), 0.0
+        devices, lost_seconds = self.devices, 0.0
+        begun = self._monotonic() if len(devices) > 1 else 0.0
         head = f'{{"time":"{self._now()}","type":"{kind}",'.encode()
         tail = b',"error":' + encode(error) if error else b""
         accepted = not devices
         for index, device in enumerate(devices):
-            if not device.takes(path):
+            if device.filter is not None and not device.takes(path):
                 continue
-            left = seconds - lost_seconds
             try:
-                device.chain.append(b"".join((head, members(device.hasher), tail)), left / (len(devices) - index))
+                record = b"".join((head, members(device.hasher), tail))
+                device.chain.append(record, (seconds - lost_seconds) / (len(devices) - index))
                 accepted = True
                 self._observer.count_record(device.config.slot, accepted=True)
             except Exception as failure:  # noqa: BLE001 - whatever keeps a record from its device is a device that did not accept it
                 self._note_refusal(device, failure)
-                lost_seconds = self._monotonic() - begun
+                lost_seconds = self._monotonic() - begun if begun else seconds
         self._observer.count_trail(kind, accepted=accepted)
         if not accepted:
             raise AuditFailed
