@@ -23,7 +23,7 @@ from vault.telemetry.observer import Observer
 
 _log = structlog.get_logger(__name__)
 
-SECONDS_MIN = 0.25  # for a record after others have used up the time of their request: enough for a device that works
+SECONDS_MIN = 0.25  # for a record of a request whose time is over: enough for a device that works
 
 Members = Callable[[Hasher], bytes]
 
@@ -35,7 +35,7 @@ class Broker:
         self, now: Callable[[], str], observer: Observer | None = None, monotonic: Callable[[], float] = SystemClock.monotonic
     ) -> None:
         self._now = now
-        self._monotonic = monotonic
+        self.monotonic = monotonic
         self._observer = observer or Observer()
         self.devices: tuple[Device, ...] = ()
         self.headers: Mapping[str, bool] = NO_HEADERS  # of a request that are put on record, and whether hashed
@@ -44,14 +44,14 @@ class Broker:
         """Return the trail of a request, to be used in a with statement."""
         return Trail(self, request)
 
-    def record(self, kind: str, members: Members, error: str = "", path: str = "", seconds: float = RECORD_SECONDS_MAX) -> float:
+    def record(self, kind: str, members: Members, error: str = "", path: str = "", seconds: float = RECORD_SECONDS_MAX) -> None:
         """Give a record to all devices that take its path; raises AuditFailed if there are devices and none accepts it.
 
         `members` returns the members of the record but for time, type and error, as JSON text without braces. Devices that hang share
-        the time: each gets an equal part of what is left. Returns how much of it was lost on devices that refused.
+        the time: each gets an equal part of what is left.
         """
         devices, lost_seconds = self.devices, 0.0
-        begun = self._monotonic() if len(devices) > 1 else 0.0
+        begun = self.monotonic() if len(devices) > 1 else 0.0
         head = f'{{"time":"{self._now()}","type":"{kind}",'.encode()
         tail = b',"error":' + encode(error) if error else b""
         accepted = not devices
@@ -65,11 +65,10 @@ class Broker:
                 self._observer.count_record(device.config.slot, accepted=True)
             except Exception as failure:  # noqa: BLE001 - whatever keeps a record from its device is a device that did not accept it
                 self._note_refusal(device, failure)
-                lost_seconds = self._monotonic() - begun if begun else seconds
+                lost_seconds = self.monotonic() - begun if begun else seconds
         self._observer.count_trail(kind, accepted=accepted)
         if not accepted:
             raise AuditFailed
-        return lost_seconds
 
     def _note_refusal(self, device: Device, failure: Exception) -> None:
         cause = failure.__cause__ or failure
@@ -81,7 +80,7 @@ class Broker:
 class Trail:
     """The records of one request."""
 
-    __slots__ = ("_admitted", "_allowed", "_amended", "_broker", "_mount", "_principal", "_request", "_seconds", "_subjects", "closed")
+    __slots__ = ("_admitted", "_allowed", "_amended", "_begun", "_broker", "_mount", "_principal", "_request", "_subjects", "closed")
 
     def __init__(self, broker: Broker, request: Request) -> None:
         self._broker = broker
@@ -91,7 +90,7 @@ class Trail:
         self._admitted = False
         self._allowed = False
         self._amended = False
-        self._seconds = RECORD_SECONDS_MAX  # that the records of this request may still lose on devices that refuse
+        self._begun = broker.monotonic()
         self._subjects: dict[Hasher, bytes] = {}
         self.closed = False
 
@@ -152,13 +151,9 @@ class Trail:
         self.closed = True
 
     def _record(self, kind: str, members: Members, error: str) -> None:
-        try:
-            lost_seconds = self._broker.record(kind, members, error, self._request.path, self._seconds)
-        except AuditFailed:
-            self._seconds = SECONDS_MIN
-            raise
-        if lost_seconds:
-            self._seconds = max(self._seconds - lost_seconds, SECONDS_MIN)
+        """Give a record to the devices, which have what is left of the time of the request: the storage may have hung as well."""
+        seconds = max(RECORD_SECONDS_MAX - self._broker.monotonic() + self._begun, SECONDS_MIN)
+        self._broker.record(kind, members, error, self._request.path, seconds)
 
 
 def _public_text(error: BaseException) -> str:

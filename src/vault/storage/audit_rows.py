@@ -8,12 +8,11 @@ import math
 import os
 import weakref
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 import psycopg
 import structlog
 from psycopg import errors, pq
-from psycopg.abc import PQGenConn
 
 from vault.clock import Clock, SystemClock
 from vault.errors import StorageUnavailable
@@ -23,7 +22,6 @@ from vault.storage.connection import ARGUMENTS, BoundedConnection
 from vault.storage.statement import Statement
 
 CALL_SECONDS_MAX = 2.5  # connecting to a server that hangs takes two of them
-_CONNECT_SECONDS_MIN = 1.0
 _STATEMENT_MILLISECONDS = 1500  # the server gives up first: then the connection stays good
 _OPTIONS = f"{ARGUMENTS['options']} -c statement_timeout={_STATEMENT_MILLISECONDS} -c lock_timeout={_STATEMENT_MILLISECONDS}"
 _PARTITIONS_SECONDS = 6 * 3600.0  # they are made two months ahead
@@ -34,16 +32,6 @@ _log = structlog.get_logger(__name__)
 
 class _Stale(OSError):
     """A connection that had been good was lost."""
-
-
-class _Connection(BoundedConnection):
-    """One whose making is bounded, too: every address of the host would be tried for two seconds."""
-
-    @classmethod
-    def _connect_gen(cls, conninfo: str = "") -> PQGenConn[Self]:
-        if budget.remaining_seconds() < _CONNECT_SECONDS_MIN:
-            raise errors.ConnectionTimeout("no time is left to connect")
-        return super()._connect_gen(conninfo)
 
 
 class _Held:
@@ -60,7 +48,7 @@ class _Held:
     def connect(self, dsn: str, options: str) -> BoundedConnection:
         self.close()
         self._owner = os.getpid()
-        self._connection = _Connection.connect(dsn, **(ARGUMENTS | {"options": options}))
+        self._connection = BoundedConnection.connect(dsn, **(ARGUMENTS | {"options": options}))
         return self._connection
 
     def close(self) -> None:
