@@ -2,7 +2,7 @@
 -- own clock, so that a host whose clock is wrong still finds a partition.
 CREATE TABLE vault.audit_record (
     log  text COLLATE "C" NOT NULL,
-    seq  bigint NOT NULL,
+    seq  bigint NOT NULL CHECK (seq > 0),
     at   timestamptz NOT NULL,
     line bytea NOT NULL,
     PRIMARY KEY (log, seq, at)

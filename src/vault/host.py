@@ -97,12 +97,14 @@ class PlaceLock:
 
     def take(self, seconds: float) -> bool:
         """Take the lock within a time; return whether that worked."""
-        deadline = SystemClock.monotonic() + seconds
-        if not self._threads.acquire(timeout=seconds):
-            return False
+        if not self._threads.acquire(blocking=False):
+            begun = SystemClock.monotonic()
+            if not self._threads.acquire(timeout=seconds):
+                return False
+            seconds -= SystemClock.monotonic() - begun
         if self._lock.try_soon():
             return True
-        pause = _TURN_SECONDS_MIN
+        deadline, pause = SystemClock.monotonic() + seconds, _TURN_SECONDS_MIN
         while not self._lock.try_take():
             if SystemClock.monotonic() > deadline:
                 self._threads.release()

@@ -37,7 +37,10 @@ class FileLock:
 
     def try_soon(self) -> bool:
         """Take the lock if it is free within moments, without giving up the interpreter."""
-        return any(self.try_take() for _ in range(_TRIES))
+        for _ in range(_TRIES):  # noqa: SIM110 - a generator would cost as much as the call
+            if self.try_take():
+                return True
+        return False
 
     def take(self) -> None:
         """Take the lock, waiting for it if need be: at first without giving up the interpreter, as it is held for moments."""

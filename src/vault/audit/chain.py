@@ -42,8 +42,11 @@ _PAUSE_AT = 88
 _WAITING_AT = 96  # whether some process waits for the lock
 BEGINNING = b'{"time":"'  # of every record; what stands before it in a line is the prefix
 
-# A record is refused within 5 s whatever hangs: it waits for those before it, then for other processes, then for the sink itself.
-QUEUE_SECONDS_MAX = 1.5
+# A record is refused within 5 s whatever hangs: it waits for those before it, then for other processes, then for the sink itself,
+# each for a part of its time at most.
+RECORD_SECONDS_MAX = 4.5
+QUEUE_PART = 0.3
+LOCK_PART = 0.2
 LOCK_SECONDS_MAX = 1.0
 _LOCK_SECONDS_SHORT = 0.1  # for a lock that was not free before; a writer holds it for much less
 _TURN_SECONDS = 0.0002  # between two looks whether the lock is free; a slow writer holds it for some milliseconds
@@ -88,6 +91,9 @@ class Sink(Protocol):
 
     pause_seconds: float  # how long nobody tries again after it hung; 0 where a trial costs no wait
 
+    def allow(self, seconds: float) -> None:
+        """Let all that comes until the next call wait no longer than that, together."""
+
     def open(self, known: Head | None) -> Position:
         """Make the sink ready for a write and return where it stands; raises OSError."""
 
@@ -105,8 +111,7 @@ class _Ticket:
     __slots__ = ("body", "done", "failure", "left", "woken")
 
     def __init__(self, body: bytes) -> None:
-        self.woken = Lock()  # free once its thread was woken
-        self.woken.acquire()
+        self.woken: Lock | None = None  # made when its thread has to wait, free once it was woken
         self.body = body
         self.done = False
         self.left = False  # its thread did not wait any longer
@@ -114,8 +119,18 @@ class _Ticket:
 
     def wake(self) -> None:
         """Let its thread look again."""
-        with suppress(RuntimeError):  # woken already
-            self.woken.release()
+        if self.woken is not None:
+            with suppress(RuntimeError):  # woken already
+                self.woken.release()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until it is woken. The first time there is nothing to wait for: whoever could not wake it has let the next one in."""
+        if self.woken is None:
+            woken = Lock()
+            woken.acquire()
+            self.woken = woken
+        else:
+            self.woken.acquire(timeout=seconds)
 
 
 class Chain:
@@ -132,6 +147,7 @@ class Chain:
         monotonic: Callable[[], float] = SystemClock.monotonic,
     ) -> None:
         self._sink = sink
+        self._pauses = bool(sink.pause_seconds)
         self._area = area
         self._lock = lock
         self._now = now
@@ -149,44 +165,45 @@ class Chain:
                 return head
         return None
 
-    def append(self, body: bytes) -> None:
-        """Append a JSON object without its closing brace; raises AuditFailed if it was not written whole.
+    def append(self, body: bytes, seconds: float = RECORD_SECONDS_MAX) -> None:
+        """Append a JSON object without its closing brace; raises AuditFailed if it was not written whole, within that time.
 
         The thread that gets to write takes along what the others have queued.
         """
         if not body.startswith(BEGINNING) or b"\n" in body:
             raise AuditFailed
-        if self._is_paused():
+        if self._pauses and self._is_paused():
             raise AuditFailed from TimeoutError("the device hangs")
         ticket = _Ticket(body if body.isascii() else _escape(body))
         self._queue.append(ticket)
         try:
-            self._await_turn(ticket)
+            self._await_turn(ticket, seconds)
         except BaseException:
             ticket.left = True
             raise
         if ticket.failure is not None:
             raise AuditFailed from ticket.failure
 
-    def _await_turn(self, ticket: _Ticket) -> None:
+    def _await_turn(self, ticket: _Ticket, seconds: float) -> None:
         """Write, unless somebody else takes the ticket along."""
         deadline = 0.0
         while not ticket.done:
             if self._writing.acquire(blocking=False):
                 try:
                     if not ticket.done:
-                        self._write_queued()
+                        self._write_queued(seconds * (1 - QUEUE_PART) if deadline else seconds)
                 finally:
                     self._writing.release()
-                    self._wake_next()
+                    if self._queue:
+                        self._wake_next()
                 continue
             now = self._monotonic()
-            deadline = deadline or now + QUEUE_SECONDS_MAX
+            deadline = deadline or now + seconds * QUEUE_PART
             if now >= deadline:
                 ticket.left = True  # it may be written all the same: what is on record may have been refused
                 self._wake_next()
                 raise AuditFailed from TimeoutError("the device hangs with the records before")
-            ticket.woken.acquire(timeout=deadline - now)
+            ticket.wait(deadline - now)
 
     def _wake_next(self) -> None:
         """Let one of those write who queued up meanwhile, if nobody else does."""
@@ -209,16 +226,18 @@ class Chain:
     def _pause(self, until: float) -> None:
         _PAUSE.pack_into(self._area, _PAUSE_AT, until)
 
-    def _write_queued(self) -> None:
+    def _write_queued(self, seconds: float) -> None:
         lock = self._lock()
-        taken = self._take(lock)
+        lock_seconds = self._take(lock, seconds * LOCK_PART)
+        taken = lock_seconds is not None
         batch = [self._queue.popleft() for _ in range(len(self._queue))]
         # Until it is written it has failed, so that an exception of any kind leaves no ticket of another thread behind as good.
         failure: OSError | None = OSError("the writer was interrupted")
         try:
-            if not taken:
+            if lock_seconds is None:
                 raise TimeoutError("another process holds the audit log and does not go on")
-            self._write_tried([ticket.body for ticket in batch if not ticket.left])
+            self._sink.allow(seconds - lock_seconds)
+            (self._write_tried if self._pauses else self._write)([ticket.body for ticket in batch if not ticket.left])
             failure = None
         except OSError as error:
             failure = error
@@ -230,33 +249,37 @@ class Chain:
             for ticket in batch:
                 ticket.failure = failure
                 ticket.done = True
-                ticket.wake()
+                if ticket.woken is not None:
+                    ticket.wake()
 
-    def _take(self, lock: BoundedLock) -> bool:
-        """Take the lock of the log within a time. Who had it last does not take it again before one that waits for it."""
+    def _take(self, lock: BoundedLock, seconds: float) -> float | None:
+        """Take the lock of the log within a time; return how long that took, None if it was not free.
+
+        Who had it last does not take it again before one that waits for it.
+        """
         if self._area[_WAITING_AT]:
             time.sleep(_TURN_SECONDS)
         if lock.take(0.0):
             self._lock_seconds = LOCK_SECONDS_MAX
-            return True
-        deadline = self._monotonic() + self._lock_seconds
-        while self._monotonic() < deadline:
+            return 0.0
+        begun = now = self._monotonic()
+        while now - begun < min(self._lock_seconds, seconds):
             self._area[_WAITING_AT] = 1
             time.sleep(_TURN_SECONDS)
+            now = self._monotonic()
             if lock.take(0.0):
                 self._area[_WAITING_AT] = 0
                 self._lock_seconds = LOCK_SECONDS_MAX
-                return True
+                return now - begun
         self._lock_seconds = _LOCK_SECONDS_SHORT
-        return False
+        return None
 
     def _write_tried(self, bodies: list[bytes]) -> None:
         """Write, and let everybody know whether the sink hangs."""
         try:
             self._write(bodies)
         except TimeoutError:
-            if self._sink.pause_seconds:
-                self._pause(self._monotonic() + self._sink.pause_seconds)
+            self._pause(self._monotonic() + self._sink.pause_seconds)
             raise
         except OSError:
             self._pause(0.0)  # it fails at once, and need not be spared
@@ -273,7 +296,7 @@ class Chain:
         lines = []
         for body in bodies:
             number += 1
-            line, last = make_line(self._prefix + body, head.log, number, last)
+            line, last = make_line(self._prefix + body if self._prefix else body, head.log, number, last)
             lines.append(line)
         self._area[_STATE] = TORN
         try:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from vault.audit.checkpoint import NO_CHECKPOINT, Checkpoint, Closing, Signed, check, hash_line
+from vault.audit.source import UNREADABLE
 from vault.crypto.signature import PublicKey
 
 _DIGEST_BYTES = 32
@@ -57,9 +58,13 @@ class Coverages:
     """All that the checkpoints say."""
 
     logs: dict[str, Coverage] = field(default_factory=dict)
-    closed: dict[str, tuple[int, str]] = field(default_factory=dict)  # last record of each log that was removed under a closing record
+    closed: dict[str, dict[int, str]] = field(default_factory=dict)  # of each log the last records of closed partitions, with their hashes
     closings: list[Closing] = field(default_factory=list)
     closing_line: bytes = b""
+
+    def closed_up_to(self, log: str) -> int:
+        """Return the last record of a log that may have been removed under a closing record; 0 if none was."""
+        return max(self.closed.get(log, {}), default=0)
 
 
 def read(places: Iterable[tuple[str, Iterable[bytes]]], keys: Mapping[str, PublicKey]) -> Coverages:
@@ -77,7 +82,7 @@ def read(places: Iterable[tuple[str, Iterable[bytes]]], keys: Mapping[str, Publi
 def _read(place: str, lines: Iterable[bytes]) -> Iterator[bytes]:
     try:
         yield from lines
-    except (OSError, ValueError, EOFError) as cause:
+    except UNREADABLE as cause:
         raise WrongCheckpoint("unreadable", place, 0, 0, f"the checkpoints cannot be read: {cause}") from cause
 
 
@@ -114,8 +119,7 @@ def _take_closing(found: Coverages, place: str, line: int, signed: Signed[Closin
     found.closings.append(closing)
     found.closing_line = signed.line
     for log in closing.logs:
-        if log.seq > found.closed.get(log.log, (0, ""))[0]:
-            found.closed[log.log] = (log.seq, log.hash)
+        found.closed.setdefault(log.log, {})[log.seq] = log.hash
 
 
 def _check_place(place: str, line: int, given: tuple[int, str], before: tuple[int, bytes], what: str) -> None:

@@ -21,6 +21,7 @@ from vault.logical.args import parse_bool, parse_duration
 STREAMS = frozenset({"stdout", "/dev/stdout"})  # as the file of a file device
 _EXECUTABLE = 0o111
 _OWNER = 0o600
+_OTHERS_WRITE = 0o002
 _MODE_MAX = 0o777
 _STDOUT = 1
 _PREFIX = re.compile(r'[^"{}\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]{1,200}')  # on the line of its record, and told apart from it
@@ -164,6 +165,8 @@ def _parse_mode(text: str) -> int:
     mode = int(text, 8) or _OWNER  # Vault's 0000: leave the mode of the file alone, which we do in any case
     if mode & _EXECUTABLE or mode > _MODE_MAX:
         raise InvalidRequest("mode must not make the audit log executable")
+    if mode & _OTHERS_WRITE:
+        raise InvalidRequest("mode must not let everybody write the audit log")
     if mode & _OWNER != _OWNER:
         raise InvalidRequest("mode must let the owner read and write the audit log")
     return mode

@@ -1,10 +1,12 @@
 """Where a verifier and a reader get lines from: files, plain or compressed, and the table."""
 
 import gzip
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Protocol, cast
 
+UNREADABLE = (OSError, ValueError, EOFError, zlib.error)  # what reading a file raises
 LINE_BYTES_MAX = 512 * 1024 * 1024  # beyond any record: a body of 32 MiB, every value of it hashed
 
 
@@ -33,8 +35,8 @@ class Table(Protocol):
     def list_logs(self) -> tuple[str, ...]:
         """Return the names of all logs that have records."""
 
-    def records(self, log: str, after: int = 0) -> Iterator[tuple[int, bytes]]:
-        """Yield number and line of the records of a log after a number, in order."""
+    def records(self, log: str, start: int = ...) -> Iterator[tuple[int, bytes]]:
+        """Yield number and line of the records of a log from a number on, or all of them, in order."""
 
     def list_latest(self, log: str, limit: int) -> tuple[tuple[int, bytes], ...]:
         """Return the last records of a log, in order."""
@@ -67,7 +69,7 @@ class Files:
                     while line := source.readline(LINE_BYTES_MAX):
                         self.line += 1
                         yield line
-            except (OSError, ValueError, EOFError) as cause:
+            except UNREADABLE as cause:
                 raise Unreadable("unreadable", f"the file cannot be read: {cause}") from cause
             if self.line == 0:
                 raise Unreadable("empty", "there is no record in the file")
@@ -97,7 +99,7 @@ def open_file(path: Path) -> IO[bytes]:
 
 
 def lines_of(path: Path) -> Iterator[bytes]:
-    """Yield the lines of a file; raises OSError, ValueError or EOFError for what cannot be read."""
+    """Yield the lines of a file; raises one of UNREADABLE for what cannot be read."""
     with open_file(path) as source:
         while line := source.readline(LINE_BYTES_MAX):
             yield line

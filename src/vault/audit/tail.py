@@ -65,7 +65,7 @@ class TableTail:
     def _read_new(self, seen: dict[str, int]) -> list[bytes]:
         found: list[bytes] = []
         for log in self._table.list_logs():
-            for number, line in self._table.records(log, seen.get(log, 0)):
+            for number, line in self._table.records(log, seen.get(log, 0) + 1):
                 found.append(line)
                 seen[log] = number
         return sorted(found, key=_time_of)

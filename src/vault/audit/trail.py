@@ -9,10 +9,12 @@ from typing import Self
 
 import structlog
 
+from vault.audit.chain import RECORD_SECONDS_MAX
 from vault.audit.device import Device
 from vault.audit.hasher import Hasher
 from vault.audit.record import NO_HEADERS, encode, encode_response, encode_subject
 from vault.authority import Principal
+from vault.clock import SystemClock
 from vault.errors import AuditFailed, VaultError
 from vault.logical.mount import Mount
 from vault.logical.request import Request
@@ -21,14 +23,19 @@ from vault.telemetry.observer import Observer
 
 _log = structlog.get_logger(__name__)
 
+SECONDS_MIN = 0.25  # for a record of a request whose time is over: enough for a device that works
+
 Members = Callable[[Hasher], bytes]
 
 
 class Broker:
     """The devices of this worker: a snapshot that is swapped as a whole."""
 
-    def __init__(self, now: Callable[[], str], observer: Observer | None = None) -> None:
+    def __init__(
+        self, now: Callable[[], str], observer: Observer | None = None, monotonic: Callable[[], float] = SystemClock.monotonic
+    ) -> None:
         self._now = now
+        self.monotonic = monotonic
         self._observer = observer or Observer()
         self.devices: tuple[Device, ...] = ()
         self.headers: Mapping[str, bool] = NO_HEADERS  # of a request that are put on record, and whether hashed
@@ -37,36 +44,43 @@ class Broker:
         """Return the trail of a request, to be used in a with statement."""
         return Trail(self, request)
 
-    def record(self, kind: str, members: Members, error: str = "", path: str = "") -> None:
+    def record(self, kind: str, members: Members, error: str = "", path: str = "", seconds: float = RECORD_SECONDS_MAX) -> None:
         """Give a record to all devices that take its path; raises AuditFailed if there are devices and none accepts it.
 
-        `members` returns the members of the record but for time, type and error, as JSON text without braces.
+        `members` returns the members of the record but for time, type and error, as JSON text without braces. Devices that hang share
+        the time: each gets an equal part of what is left.
         """
-        devices = self.devices
+        devices, lost_seconds = self.devices, 0.0
+        begun = self.monotonic() if len(devices) > 1 else 0.0
         head = f'{{"time":"{self._now()}","type":"{kind}",'.encode()
         tail = b',"error":' + encode(error) if error else b""
         accepted = not devices
-        for device in devices:
-            if not device.takes(path):
+        for index, device in enumerate(devices):
+            if device.filter is not None and not device.takes(path):
                 continue
             try:
-                device.chain.append(b"".join((head, members(device.hasher), tail)))
+                record = b"".join((head, members(device.hasher), tail))
+                device.chain.append(record, (seconds - lost_seconds) / (len(devices) - index))
                 accepted = True
                 self._observer.count_record(device.config.slot, accepted=True)
             except Exception as failure:  # noqa: BLE001 - whatever keeps a record from its device is a device that did not accept it
-                cause = failure.__cause__ or failure
-                text = str(cause) if isinstance(cause, OSError) else type(cause).__name__
-                self._observer.count_record(device.config.slot, accepted=False)
-                _log.error("audit device refused a record", device=device.config.path, cause=text)
+                self._note_refusal(device, failure)
+                lost_seconds = self.monotonic() - begun if begun else seconds
         self._observer.count_trail(kind, accepted=accepted)
         if not accepted:
             raise AuditFailed
+
+    def _note_refusal(self, device: Device, failure: Exception) -> None:
+        cause = failure.__cause__ or failure
+        text = str(cause) if isinstance(cause, OSError) else type(cause).__name__
+        self._observer.count_record(device.config.slot, accepted=False)
+        _log.error("audit device refused a record", device=device.config.path, cause=text)
 
 
 class Trail:
     """The records of one request."""
 
-    __slots__ = ("_admitted", "_allowed", "_amended", "_broker", "_mount", "_principal", "_request", "_subjects", "closed")
+    __slots__ = ("_admitted", "_allowed", "_amended", "_begun", "_broker", "_mount", "_principal", "_request", "_subjects", "closed")
 
     def __init__(self, broker: Broker, request: Request) -> None:
         self._broker = broker
@@ -76,6 +90,7 @@ class Trail:
         self._admitted = False
         self._allowed = False
         self._amended = False
+        self._begun = broker.monotonic()
         self._subjects: dict[Hasher, bytes] = {}
         self.closed = False
 
@@ -98,7 +113,7 @@ class Trail:
     def amend(self, error: BaseException) -> None:
         """Record that what the response record says did not come about, or not for certain; raises AuditFailed."""
         self._amended = True
-        self._broker.record("outcome", self._encode_subject, _public_text(error), self._request.path)
+        self._record("outcome", self._encode_subject, _public_text(error))
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         del kind, trace
@@ -123,7 +138,7 @@ class Trail:
         return found
 
     def _record_request(self, error: str) -> None:
-        self._broker.record("request", self._encode_subject, error, self._request.path)
+        self._record("request", self._encode_subject, error)
         self._admitted = True
 
     def _record_response(self, response: Response | None, error: str) -> None:
@@ -132,8 +147,13 @@ class Trail:
         def members(hasher: Hasher) -> bytes:
             return b"%b,%b" % (self._encode_subject(hasher), encode_response(response, operation, self._mount, hasher))
 
-        self._broker.record("response", members, error, self._request.path)
+        self._record("response", members, error)
         self.closed = True
+
+    def _record(self, kind: str, members: Members, error: str) -> None:
+        """Give a record to the devices, which have what is left of the time of the request: the storage may have hung as well."""
+        seconds = max(RECORD_SECONDS_MAX - self._broker.monotonic() + self._begun, SECONDS_MIN)
+        self._broker.record(kind, members, error, self._request.path, seconds)
 
 
 def _public_text(error: BaseException) -> str:

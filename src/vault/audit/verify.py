@@ -5,6 +5,7 @@ Whoever can write to a log and rewrites the chain to its end is found by a signe
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from vault.audit.coverage import Coverage, Coverages
 from vault.audit.source import Files, Rows, Source, Table, Unreadable
 
 MEDIUM_OF_TABLE = "postgres"
+_LOG = re.compile("[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +59,7 @@ class Expected:
 
     start: int = 1  # number of its first record
     previous: str = GENESIS  # hash that this one continues
-    head: tuple[int, str] | None = None  # a record that must be there: the log may go on after it
+    heads: frozenset[tuple[int, str]] = frozenset()  # records that must be there, by number and hash: the log may go on after them
     log: str = ""
     coverages: Coverages | None = None
 
@@ -71,7 +73,7 @@ class _Broken(Exception):
 
 def verify(files: Sequence[Path], *, start: int = 1, previous: str = GENESIS, expected_head: tuple[int, str] | None = None) -> Report:
     """Check files in order as one log; a rotated log is given oldest file first."""
-    return check(Files(files), Expected(start=start, previous=previous, head=expected_head))
+    return check(Files(files), Expected(start=start, previous=previous, heads=frozenset({expected_head} if expected_head else ())))
 
 
 def check(source: Source, expected: Expected) -> Report:
@@ -105,22 +107,25 @@ def check_table(table: Table, expected: Expected) -> tuple[Report, ...]:
     heads = _find_heads(table, there, coverages)
     signed = {log for log, coverage in coverages.logs.items() if coverage.medium == MEDIUM_OF_TABLE}
     logs = {*there, *heads, *signed} & ({expected.log} if expected.log else {*there, *heads, *signed})
+    if not logs:
+        return (_make_absent(expected.log, "empty", 1, "there is no record in the table"),)
     reports = []
     for log in sorted(logs):
-        head = expected.head or heads.get(log)
+        wanted = expected.heads | heads.get(log, frozenset())
         if log in there:
-            reports.append(check(Rows(log, table.records(log)), replace(expected, log=log, head=head)))
+            reports.append(check(Rows(log, table.records(log)), replace(expected, log=log, heads=wanted)))
         else:
-            last = max(coverages.logs[log].last if log in coverages.logs else 0, head[0] if head else 0)
+            last = max([coverages.logs[log].last if log in coverages.logs else 0, *(number for number, _ in wanted)])
             reports.extend(_check_absent(log, last, coverages))
-    if reports or coverages.closed:
-        return tuple(reports)
-    return (_make_absent(expected.log, "empty", 1, "there is no record in the table"),)
+    return tuple(reports)
 
 
-def _find_heads(table: Table, logs: Sequence[str], coverages: Coverages) -> dict[str, tuple[int, str]]:
-    """Return the last record of each log that another one names: the first record of a log tells how the one before it ended."""
-    heads = {}
+def _find_heads(table: Table, logs: Sequence[str], coverages: Coverages) -> dict[str, frozenset[tuple[int, str]]]:
+    """Return the records of each log that others name: the first record of a log tells how the one before it ended.
+
+    Two hosts of one name may name the same log, the first of them while it was still written.
+    """
+    heads: dict[str, frozenset[tuple[int, str]]] = {}
     for log in logs:
         _, line = next(iter(table.records(log)))
         try:
@@ -130,14 +135,14 @@ def _find_heads(table: Table, logs: Sequence[str], coverages: Coverages) -> dict
         if not isinstance(before, dict) or not isinstance(before.get("seq"), int):
             continue
         name, number, digest = str(before.get("log")), int(before["seq"]), str(before.get("hash"))
-        if number > coverages.closed.get(name, (0, ""))[0]:
-            heads[name] = (number, digest)
+        if number > coverages.closed_up_to(name):
+            heads[name] = heads.get(name, frozenset()) | {(number, digest)}
     return heads
 
 
 def _check_absent(log: str, last: int, coverages: Coverages) -> tuple[Report, ...]:
     """Return what is wrong with a log without records; nothing if all of it was removed under closing records."""
-    closed = coverages.closed.get(log, (0, GENESIS))[0]
+    closed = coverages.closed_up_to(log)
     if closed >= last:
         return ()
     message = f"the log is gone: record {closed + 1} and those after it up to {last} are missing"
@@ -157,6 +162,7 @@ class _Checker:
         self._expected = expected
         self._coverage: Coverage | None = None
         self._next = 0  # checkpoint that is compared next
+        self._noted = {number: {digest for other, digest in expected.heads if other == number} for number, _ in expected.heads}
         self.number = expected.start - 1
         self.hash = expected.previous
         self.log = ""
@@ -182,15 +188,17 @@ class _Checker:
         if hashlib.sha256(hashed).hexdigest() != claimed:
             raise _Broken("edited", expected, f"record {expected} was changed after it was written")
         if not self.records:
-            self._begin(str(record.get("log")), number)
+            self._begin(record.get("log"), number)
         self._check_place(number, record)
         self._compare(number, claimed)
         self.number, self.hash = number, claimed
         self.records += 1
         self.first = self.first or number
 
-    def _begin(self, log: str, number: int) -> None:
+    def _begin(self, log: object, number: int) -> None:
         """Take up the log that the first record names."""
+        if not isinstance(log, str) or not _LOG.fullmatch(log):  # it is shown to people: nothing else may be in it
+            raise _Broken("malformed", number, f"record {number} names no log")
         if self._expected.log and log != self._expected.log:
             raise _Broken("foreign", number, f"record {number} belongs to log {log}, not to log {self._expected.log}")
         self.log = log
@@ -200,8 +208,10 @@ class _Checker:
         self._coverage = coverages.logs.get(log)
         if self._coverage is None:
             raise _Broken("uncovered", number, f"no checkpoint covers log {log}: it is too young for one, or not the log signed for")
-        if log in coverages.closed:
-            self.number, self.hash = coverages.closed[log]
+        # A partition is closed before it is detached, so the log may begin with what was closed, or after any of its closings.
+        before = max((last for last in coverages.closed.get(log, {}) if last < number), default=0)
+        if before > self.number:
+            self.number, self.hash = before, coverages.closed[log][before]
         self._skip_covered()
 
     def _skip_covered(self) -> None:
@@ -225,8 +235,7 @@ class _Checker:
             raise _Broken("missing", expected, f"record {expected} is missing, record {number} stands in its place")
         if record.get("prev") != self.hash:
             raise _Broken("spliced", number, f"record {number} does not follow the record before it")
-        noted = self._expected.head
-        if noted is not None and number == noted[0] and record["hash"] != noted[1]:
+        if number in self._noted and self._noted[number] != {record["hash"]}:
             raise _Broken("spliced", number, f"record {number} is not the one that was noted: the log was written anew")
 
     def _compare(self, number: int, digest: str) -> None:
@@ -245,9 +254,9 @@ class _Checker:
     def _check_end(self) -> None:
         if self.records == 0:
             raise _Broken("empty", self.number + 1, "there is no record")
-        noted = self._expected.head
-        if noted is not None and not self.first <= noted[0] <= self.number:
-            raise _Broken("cut", self.number + 1, f"the log should hold record {noted[0]}")
+        lost = [number for number in sorted(self._noted) if not self.first <= number <= self.number]
+        if lost:
+            raise _Broken("cut", self.number + 1, f"the log should hold record {lost[-1]}")
         if self._coverage is not None and self._coverage.last > self.number:
             where = f"record {self.number + 1} and those after it up to {self._coverage.last}"
             raise _Broken("cut", self.number + 1, f"{where} are missing: they were signed for")

@@ -17,7 +17,7 @@ from vault.audit.coverage import Coverages, WrongCheckpoint
 from vault.audit.source import Files, Table, lines_of
 from vault.audit.verify import Expected, Report, check, check_table
 from vault.cli.database import database_option, open_database
-from vault.cli.reading import search, tail
+from vault.cli.reading import plain, search, tail
 from vault.crypto.signature import PublicKey
 from vault.errors import StorageUnavailable
 
@@ -75,7 +75,7 @@ def _expect(given: dict[str, Any], reader: Table | None) -> Expected:
     return Expected(
         start=given["start"],
         previous=given["previous"],
-        head=_parse_head(given["head"]),
+        heads=_parse_head(given["head"]),
         log=given["log"],
         coverages=coverages,
     )
@@ -85,13 +85,13 @@ def _read_place(name: str, reader: Table | None) -> Iterable[bytes]:
     return reader.checkpoints() if reader is not None and name == IN_TABLE else lines_of(Path(name))
 
 
-def _parse_head(text: str | None) -> tuple[int, str] | None:
+def _parse_head(text: str | None) -> frozenset[tuple[int, str]]:
     if text is None:
-        return None
+        return frozenset()
     number, _, digest = text.partition(":")
     if not number.isdecimal() or not digest:
         raise click.UsageError("--head: expected NUMBER:HASH")
-    return int(number), digest
+    return frozenset({(int(number), digest)})
 
 
 def _parse_key(text: str) -> PublicKey:
@@ -107,7 +107,7 @@ def _fail(wrong: WrongCheckpoint, as_json: bool) -> NoReturn:
     if as_json:
         click.echo(json.dumps({"ok": False, "checkpoints": finding, "logs": []}))
         raise SystemExit(1)
-    raise click.ClickException(f"checkpoints: {wrong.kind}: {wrong.place} line {wrong.line}: {wrong}")
+    raise click.ClickException(plain(f"checkpoints: {wrong.kind}: {wrong.place} line {wrong.line}: {wrong}"))
 
 
 def _show(reports: tuple[Report, ...], as_json: bool, *, is_covered: bool) -> None:
@@ -115,6 +115,8 @@ def _show(reports: tuple[Report, ...], as_json: bool, *, is_covered: bool) -> No
     if as_json:
         logs = [asdict(report) | {"ok": report.ok, "uncovered": report.uncovered} for report in reports]
         click.echo(json.dumps({"ok": is_good, "checkpoints": None, "logs": logs}))
+    elif not reports:
+        click.echo("OK: no record; all of them were removed under closing records")
     else:
         for line in (line for report in reports for line in _describe(report, is_covered=is_covered)):
             click.echo(line, err=line.startswith("Error"))
@@ -125,7 +127,7 @@ def _show(reports: tuple[Report, ...], as_json: bool, *, is_covered: bool) -> No
 def _describe(report: Report, *, is_covered: bool) -> Iterator[str]:
     found = report.finding
     if found is not None:
-        yield f"Error: {found.kind}: {found.file} line {found.line}, record {found.number}: {found.message}"
+        yield plain(f"Error: {found.kind}: {found.file} line {found.line}, record {found.number}: {found.message}")
         return
     yield f"OK: {report.records} records, {report.first} to {report.last}; head {report.last}:{report.head}; log {report.log}"
     if is_covered:

@@ -11,7 +11,7 @@ import click
 import orjson
 
 from vault.audit.reading import Event, Filter, Joiner, parse_time
-from vault.audit.source import lines_of
+from vault.audit.source import UNREADABLE, lines_of
 from vault.audit.tail import FileTail, TableTail
 from vault.cli.database import database_option, open_database
 from vault.clock import SystemClock
@@ -60,7 +60,7 @@ def search(files: tuple[Path, ...], *, limit: int, database: str | None, as_json
                 since = chosen.since.timestamp() - _CLOCKS_SECONDS if chosen.since else 0.0
                 until = chosen.until.timestamp() + _CLOCKS_SECONDS if chosen.until else _FOREVER
                 found = _select(reader.lines_between(since, until), chosen, limit)
-    except (OSError, EOFError) as error:
+    except UNREADABLE as error:
         raise click.ClickException(f"the file cannot be read: {error}") from None
     except StorageUnavailable as error:
         raise click.ClickException(f"the audit table cannot be read: {error.__cause__}") from None
@@ -114,12 +114,12 @@ def _show(event: Event, as_json: bool) -> None:
         for record in event.records:
             click.echo(orjson.dumps(record))
         return
-    who = _plain(event.who or "-") + (f" ({_plain(event.entity)})" if event.entity else "")
-    where = f" from {_plain(event.address)}" if event.address else ""
-    outcome = _plain(" ".join(event.outcome.split()))
-    click.echo(f"{_plain(event.time):<30} {who:<20} {_plain(event.operation):<8} {_plain(event.path)}  {outcome}{where}")
+    who = plain(event.who or "-") + (f" ({plain(event.entity)})" if event.entity else "")
+    where = f" from {plain(event.address)}" if event.address else ""
+    outcome = plain(" ".join(event.outcome.split()))
+    click.echo(f"{plain(event.time):<30} {who:<20} {plain(event.operation):<8} {plain(event.path)}  {outcome}{where}")
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Return a text that a terminal shows and does not obey."""
     return "".join(character if character.isprintable() else character.encode("unicode_escape").decode() for character in text)

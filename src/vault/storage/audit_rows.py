@@ -4,6 +4,7 @@ Every call ends within a bound, whatever the server does. Surprise: a call that 
 later, so whoever goes on first reads what is there.
 """
 
+import math
 import os
 import weakref
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import psycopg
 import structlog
 from psycopg import errors, pq
 
-from vault.clock import Clock
+from vault.clock import Clock, SystemClock
 from vault.errors import StorageUnavailable
 from vault.storage import audit_statement, budget
 from vault.storage.binary import decode_int, encode
@@ -64,7 +65,12 @@ class AuditRows:
         self._dsn = dsn
         self._options = _OPTIONS if sync else f"{_OPTIONS} -c synchronous_commit=off"
         self._held = _Held()
+        self._ends_at = math.inf
         weakref.finalize(self, self._held.close)  # a device that was disabled leaves no connection
+
+    def allow(self, seconds: float) -> None:
+        """Let all calls until the next one of this wait no longer than that, together."""
+        self._ends_at = SystemClock.monotonic() + seconds
 
     def append(self, log: str, first: int, lines: list[bytes]) -> int:
         """Add records; return the last number of the log before: nothing was added unless it is one less than `first`."""
@@ -98,7 +104,7 @@ class AuditRows:
         return result.get_value(0, 1) if result.ntuples else None
 
     def _ask(self, wanted: Statement[Any], parameters: tuple[Any, ...]) -> pq.abc.PGresult:
-        with budget.separate(CALL_SECONDS_MAX):
+        with budget.separate(min(CALL_SECONDS_MAX, max(self._ends_at - SystemClock.monotonic(), 0.0))):
             try:
                 return self._ask_once(wanted, parameters)
             except _Stale:

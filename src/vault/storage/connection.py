@@ -2,12 +2,12 @@
 
 import select
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import psycopg
 import psycopg.errors
-from psycopg import pq
-from psycopg.abc import PQGen
+from psycopg import pq, waiting
+from psycopg.abc import PQGen, PQGenConn
 
 from vault import limits
 from vault.storage import budget
@@ -18,6 +18,7 @@ Question = tuple[str, Sequence[bytes | None]]  # SQL and its parameters in binar
 _SUCCESSES = frozenset({pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK})
 
 _INTERVAL_SECONDS = 0.1
+CONNECT_SECONDS_MAX = 2
 
 # The server gives up a second before the client does: then the connection stays good, and the answer says why.
 _STATEMENT_MILLISECONDS = int(limits.STORAGE_TIMEOUT_SECONDS * 1000) - 1000
@@ -31,7 +32,7 @@ _OPTIONS = (
 ARGUMENTS: dict[str, Any] = {
     "autocommit": True,
     "options": _OPTIONS,
-    "connect_timeout": 2,
+    "connect_timeout": CONNECT_SECONDS_MAX,
     "prepare_threshold": 0,
     "cursor_factory": psycopg.RawCursor,
     "tcp_user_timeout": int(limits.STORAGE_TIMEOUT_SECONDS * 1000),
@@ -50,6 +51,15 @@ class BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
         self._names: dict[str, bytes] = {}
         self._poll = select.poll()
         self._poll.register(pgconn.socket, select.POLLIN)
+
+    @classmethod
+    def _connect_gen(cls, conninfo: str = "") -> PQGenConn[Self]:
+        """Connect within what is left of the thread's time; the library alone would give each address of a host whole seconds."""
+        seconds = min(budget.remaining_seconds(), CONNECT_SECONDS_MAX)
+        if seconds <= 0:
+            raise psycopg.errors.ConnectionTimeout("no time is left to connect")
+        yield from ()  # nothing is left for the library to wait for
+        return waiting.wait_conn(super()._connect_gen(conninfo), _INTERVAL_SECONDS, seconds)
 
     def wait(self, gen: PQGen[T], interval: float = _INTERVAL_SECONDS, timeout: float | None = None) -> T:
         """Run one exchange with the server; raises OperationalError when the time is over."""

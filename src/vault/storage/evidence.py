@@ -23,6 +23,7 @@ _READ_ARGUMENTS: dict[str, Any] = {
 }
 _RETENTION_ARGUMENTS = ARGUMENTS | {"options": "-c statement_timeout=300000 -c lock_timeout=3000 -c application_name=health-vault"}
 _ROWS_AT_ONCE = 1_000
+_NUMBER_MIN = -(2**63)  # rows under numbers that no record can have are read, too: somebody put them there
 
 
 class Taken(OSError):
@@ -100,9 +101,9 @@ class AuditReader:
         """Return the names of all logs that have records."""
         return tuple(row[0] for row in self._connection.execute(evidence_statement.LIST_LOGS.sql).fetchall())
 
-    def records(self, log: str, after: int = 0) -> Iterator[Record]:
-        """Yield the records of a log in order."""
-        for row in self._stream(evidence_statement.LIST_RECORDS.sql, (log, after)):
+    def records(self, log: str, start: int = _NUMBER_MIN) -> Iterator[Record]:
+        """Yield the records of a log from a number on, in order."""
+        for row in self._stream(evidence_statement.LIST_RECORDS.sql, (log, start)):
             yield Record(*row)
 
     def list_latest(self, log: str, limit: int) -> tuple[Record, ...]:

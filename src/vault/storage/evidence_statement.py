@@ -87,7 +87,7 @@ LIST_LOGS = Statement(
 
 # Every row of a log: one that was inserted with a number that exists must be seen, too.
 LIST_RECORDS = Statement(
-    sql="SELECT seq, line FROM vault.audit_record WHERE log = $1::text AND seq > $2::bigint ORDER BY seq, at",
+    sql="SELECT seq, line FROM vault.audit_record WHERE log = $1::text AND seq >= $2::bigint ORDER BY seq, at",
     parameters=("text", "bigint"),
     row=Record,
 )

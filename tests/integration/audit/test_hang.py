@@ -25,6 +25,10 @@ class HangingSink:
         self.seconds = seconds
         self.pause_seconds = pause_seconds
         self.trials = 0
+        self.allowed = 0.0
+
+    def allow(self, seconds: float) -> None:
+        self.allowed = seconds
 
     def open(self, known: Head | None) -> Position:
         return Position()

@@ -195,6 +195,18 @@ def test_black_hole_counts_as_hanging(device: str) -> None:
         assert time.monotonic() - begun < 5
 
 
+def test_second_address_is_no_second_wait(device: str) -> None:
+    """A name with several addresses, such as localhost, is not tried for two seconds each."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        sink = TableSink(AuditRows(f"postgresql://x@127.0.0.1:{port},127.0.0.1:{port},127.0.0.1:{port}/x"), device, now)
+        begun = time.monotonic()
+        with pytest.raises(AuditFailed) as refused:
+            Page().chain(sink).append(body(0))
+        assert isinstance(refused.value.__cause__, TimeoutError)
+        assert time.monotonic() - begun < 3.5
+
+
 def test_nobody_there_is_refused_at_once(device: str) -> None:
     """A database that is down does not hang, and is asked again by the next record."""
     sink = TableSink(AuditRows("postgresql://x@127.0.0.1:1/x"), device, now)

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from tests.unit.vault.audit.tampering import KEY, KEYS, RECORDS, Log, make_log
+from tests.unit.vault.audit.tampering import COVERED, KEY, KEYS, RECORDS, Log, make_log
 from tests.unit.vault.storage.test_transaction import worker
 from vault import limits
 from vault.audit import coverage
@@ -117,6 +117,41 @@ def test_head_without_a_closing_record_is_missed(world: World, logs: tuple[Log, 
         (report,) = world.verify(covered=covered)
         assert report.finding is not None
         assert (report.finding.kind, report.finding.number) == ("missing", 1)
+
+
+def test_closed_partitions_that_are_still_there_are_good(world: World, logs: tuple[Log, Log]) -> None:
+    """Between a closing record and the detaching, which a lock may keep waiting for long, nothing is wrong; a gap is one as ever."""
+    world.fill(logs[0], (10, 20))
+    with pytest.raises(StorageUnavailable):
+        world.retention(Unreachable(world.dsn)).run()  # it closes January and does not get further
+    (report,) = world.verify()
+    assert (report.ok, report.first, report.last, report.checkpoints) == (True, 1, RECORDS, len(COVERED))
+    world.retention().run()
+    world.execute(
+        "ALTER TABLE vault.audit_record ATTACH PARTITION vault.audit_record_2015_02 FOR VALUES FROM ('2015-02-01') TO ('2015-03-01')"
+    )
+    (report,) = world.verify()
+    assert (report.ok, report.first, report.last) == (True, 11, RECORDS)
+    world.execute("DELETE FROM vault.audit_record WHERE seq < 16")
+    (report,) = world.verify()
+    assert report.finding is not None
+    assert (report.finding.kind, report.finding.number) == ("missing", 11)
+
+
+def test_table_without_any_record_is_never_good(world: World, logs: tuple[Log, Log]) -> None:
+    """Who removes all rows and all checkpoints leaves closing records, which excuse nothing else; nor is an unknown log found good."""
+    world.fill(logs[0], (10, 20))
+    world.retention().run()
+    with open_reader(world.dsn) as reader:
+        coverages = coverage.read([("table", reader.checkpoints())], KEYS)
+        (report,) = check_table(reader, Expected(coverages=coverages, log="ab" * 16))
+    assert report.finding is not None
+    assert report.finding.kind == "empty"
+    world.execute("DELETE FROM vault.audit_record")
+    world.execute("DELETE FROM vault.audit_checkpoint WHERE log <> 'closing'")
+    (report,) = world.verify()
+    assert report.finding is not None
+    assert report.finding.kind == "empty"
 
 
 def test_more_than_was_closed_is_missed(world: World, logs: tuple[Log, Log]) -> None:

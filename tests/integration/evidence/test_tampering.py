@@ -155,6 +155,9 @@ def test_untouched_table_is_good(connection: Connection, logs: tuple[Log, Log]) 
 COPY = "INSERT INTO vault.audit_record SELECT log, {0}, at + interval '1 second', line FROM vault.audit_record WHERE log = $1 AND seq = {1}"
 
 
+UNCHECKED = "ALTER TABLE vault.audit_record DROP CONSTRAINT IF EXISTS audit_record_seq_check;"
+
+
 @pytest.mark.parametrize(
     ("statement", "kind", "number"),
     [
@@ -166,15 +169,18 @@ COPY = "INSERT INTO vault.audit_record SELECT log, {0}, at + interval '1 second'
         ("UPDATE vault.audit_record SET seq = seq + 100 WHERE log = $1", "reordered", 101),
         ("UPDATE vault.audit_record SET line = '' WHERE log = $1 AND seq = 30", "malformed", 30),
         ("UPDATE vault.audit_record SET log = 'x' WHERE log = $1", "foreign", 1),
+        (UNCHECKED + COPY.format(0, 4), "reordered", 0),
+        (UNCHECKED + COPY.format(-(2**63), 4), "reordered", -(2**63)),
     ],
-    ids=["all gone", "twice", "another twice", "added", "renumbered", "all renumbered", "emptied", "renamed"],
+    ids=["all gone", "twice", "another twice", "added", "renumbered", "all renumbered", "emptied", "renamed", "under 0", "under the least"],
 )
 def test_what_only_a_table_allows_is_found(connection: Connection, logs: tuple[Log, Log], statement: str, kind: str, number: int) -> None:
     """Rows with a number of their own, twice, under another name, or all gone."""
     for log in logs:
         fill(connection, log.name, log.lines, [*range(1, RECORDS + 1)])
         fill_checkpoints(connection, log.name, log.checkpoints)
-    connection.execute(statement.encode(), (logs[0].name,))
+    for part in statement.split(";"):
+        connection.execute(part.encode(), (logs[0].name,) if "$1" in part else ())
     reports, wrong = check_tables(connection)
     assert wrong is None
     found = [(report.finding.kind, report.finding.number) for report in reports if report.finding]
@@ -195,9 +201,7 @@ def test_log_ends_as_the_next_one_says(
 ) -> None:
     """What no checkpoint covers yet is missed, too, when the host has begun its next log: that names the end of the one before."""
     one, _ = logs
-    last = orjson.loads(one.lines[-1])
-    begin = {"time": "2026-01-02T03:04:05Z", "type": "begin", "before": {"log": one.name, "seq": RECORDS, "hash": last["hash"]}}
-    lines = rechain([orjson.dumps(begin | {"log": "ef" * 16, "hash": ""})], 1, "0" * 64)
+    lines = make_begin("ef" * 16, one.name, RECORDS, orjson.loads(one.lines[-1])["hash"])
     fill(connection, one.name, one.lines, [*range(1, RECORDS + 1)])
     fill(connection, "ef" * 16, lines, [1])
     connection.execute(statement.encode(), (one.name,))
@@ -206,3 +210,32 @@ def test_log_ends_as_the_next_one_says(
         coverages = coverage.read([("file", lines_of(write(tmp_path / "c", checkpoints)))], KEYS) if covered else None
         reports = check_table(AuditReader(connection), Expected(coverages=coverages))
         assert [(report.finding.kind, report.finding.number) for report in reports if report.finding] == wrong
+
+
+def make_begin(log: str, name: str, number: int, digest: str) -> list[bytes]:
+    """Return a log that says how the one before it ended."""
+    record = {"time": "2026-01-02T03:04:05Z", "type": "begin", "before": {"log": name, "seq": number, "hash": digest}, "log": log}
+    return rechain([orjson.dumps(record | {"hash": ""})], 1, "0" * 64)
+
+
+@pytest.mark.parametrize("names", [("ef" * 16, "fe" * 16), ("fe" * 16, "ef" * 16)])
+def test_no_later_log_hides_what_another_says(connection: Connection, logs: tuple[Log, Log], names: tuple[str, str]) -> None:
+    """Two hosts of one name may name one log; what either says must be there, also where somebody names a record himself."""
+    one, _ = logs
+    fill(connection, one.name, one.lines[:25], [*range(1, 26)])
+    for log, number in zip(names, (20, RECORDS), strict=True):
+        fill(connection, log, make_begin(log, one.name, number, orjson.loads(one.lines[number - 1])["hash"]), [1])
+    noted = frozenset({(3, str(orjson.loads(one.lines[2])["hash"]))})
+    for expected in (Expected(), Expected(log=one.name, heads=noted)):
+        reports = check_table(AuditReader(connection), expected)
+        assert [(report.finding.kind, report.finding.number) for report in reports if report.finding] == [("cut", 26)]
+
+
+def test_one_record_that_is_named_with_two_hashes_is_found(connection: Connection, logs: tuple[Log, Log]) -> None:
+    """One of two logs does not tell the truth."""
+    one, _ = logs
+    fill(connection, one.name, one.lines, [*range(1, RECORDS + 1)])
+    for log, digest in (("ef" * 16, orjson.loads(one.lines[6])["hash"]), ("fe" * 16, "0" * 64)):
+        fill(connection, log, make_begin(log, one.name, 7, digest), [1])
+    reports = check_table(AuditReader(connection), Expected())
+    assert [(report.finding.kind, report.finding.number) for report in reports if report.finding] == [("spliced", 7)]

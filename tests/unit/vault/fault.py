@@ -42,9 +42,9 @@ class RefusingBroker(Broker):
         self.refused = set(refused)
         self.records: list[tuple[str, str]] = []
 
-    def record(self, kind: str, members: Any, error: str = "", path: str = "") -> None:
+    def record(self, kind: str, members: Any, error: str = "", path: str = "", seconds: float = 0.0) -> None:
         """Keep or refuse a record."""
-        del members
+        del members, path, seconds
         if kind in self.refused:
             raise AuditFailed
         self.records.append((kind, error))

@@ -44,6 +44,9 @@ class FileSink:
         self._identity = (0, 0)  # device and inode of the open file
         self._moved: tuple[Head, int] | None = None  # how the file ended that was moved away before its last record was noted
 
+    def allow(self, seconds: float) -> None:
+        """Do nothing: the kernel has no bound for a disk."""
+
     def open(self, known: Head | None) -> Position:
         """Return where the file at the path stands; raises OSError for anything but a regular file that may be written."""
         self._moved = None

@@ -25,6 +25,9 @@ _PAGE = 500
 class Rows(Protocol):
     """The audit tables."""
 
+    def allow(self, seconds: float) -> None:
+        """Let all calls until the next one of this wait no longer than that, together."""
+
     def append(self, log: str, first: int, lines: list[bytes]) -> int:
         """Add records; return the last number of the log before: nothing was added unless it is one less than `first`."""
 
@@ -50,6 +53,10 @@ class TableSink:
         self._rows = rows
         self._device = device
         self._now = now
+
+    def allow(self, seconds: float) -> None:
+        """Bound the wait for the database."""
+        self._rows.allow(seconds)
 
     def open(self, known: Head | None) -> Position:
         """Return a position that never moves."""

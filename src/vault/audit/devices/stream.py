@@ -20,7 +20,12 @@ class Patience:
         self._seconds = seconds
         self._monotonic = monotonic
         self.left_seconds = seconds
+        self._allowed_seconds = seconds
         self._deadline = 0.0
+
+    def allow(self, seconds: float) -> None:
+        """Let no record wait longer than that."""
+        self._allowed_seconds = seconds
 
     def reset(self) -> None:
         """Let the next record wait its whole time."""
@@ -37,7 +42,7 @@ class Patience:
 
     def begin(self) -> None:
         """Begin to count."""
-        self._deadline = self._monotonic() + self.left_seconds
+        self._deadline = self._monotonic() + min(self.left_seconds, self._allowed_seconds)
 
     def await_event(self, descriptor: int, event: int) -> bool:
         """Wait for an event of a descriptor; return whether it came, or an error did, before the time was over."""
@@ -63,6 +68,10 @@ class Stream:
     def __init__(self, seconds: float = WAIT_SECONDS, monotonic: Callable[[], float] = SystemClock.monotonic) -> None:
         self._patience = Patience(seconds, monotonic)
         self._after = WHOLE  # what became of the write before
+
+    def allow(self, seconds: float) -> None:
+        """Bound the wait of the next record."""
+        self._patience.allow(seconds)
 
     def open(self, known: Head | None) -> Position:
         """Return a position that never moves: a stream has no size to compare."""

@@ -1,6 +1,7 @@
 """The end of a log file: its last record, what a killed writer left behind it, and whether it is what this host wrote."""
 
 import os
+from pathlib import Path
 
 from vault.audit.chain import BEGINNING, NOTING, Head, Position, follows, parse_head
 
@@ -31,6 +32,19 @@ def recover(file: int, known: Head | None, prefix: bytes = b"") -> tuple[Head | 
             raise ValueError("what follows the last record is not ours to cut off")
         os.ftruncate(file, end)
     return head, cut
+
+
+def find_log(path: Path) -> str:
+    """Return which log a file holds the end of; empty if it is not there, or no log."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            found = os.fstat(file)
+            return parse_head(_last_line(file, found.st_size)[1], read_position(found)).log
+        finally:
+            os.close(file)
+    except (OSError, ValueError):
+        return ""
 
 
 def _refuse_other_content(file: int, known: Head, head: Head | None, position: Position) -> None:

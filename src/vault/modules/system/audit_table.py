@@ -14,6 +14,7 @@ import msgspec
 
 from vault.audit.chain import LOCK_SECONDS_MAX
 from vault.audit.device import STREAMS, Device, DeviceConfig, Host, address_of, file_path, make_device, require_complete
+from vault.audit.devices.tail import find_log
 from vault.audit.record import NO_HEADERS
 from vault.audit.trail import Broker
 from vault.crypto import random
@@ -56,9 +57,10 @@ def resolve_file(audit_dir: str, name: str) -> str:
     try:
         folder = Path(audit_dir).resolve()
         found = (folder / name).resolve()
+        is_folder = found.is_dir()
     except (OSError, ValueError, RuntimeError):
         raise InvalidRequest("file_path cannot be used") from None
-    if found == folder or folder not in found.parents or found.is_dir() or found.suffix == ".checkpoints":
+    if found == folder or folder not in found.parents or is_folder or found.suffix == ".checkpoints":
         raise InvalidRequest("file_path must lie inside the configured folder for audit files, and not hold their checkpoints")
     return str(found)
 
@@ -83,7 +85,7 @@ class AuditTable:
         self._is_open = False
         self._made: dict[bytes, Device] = {}
         require_complete(self._declared_configs)
-        broker.devices = declared  # until the row is read: never without devices where the configuration has some
+        broker.devices = _put_files_first(declared)  # until the row is read: never without devices where the configuration has some
 
     # -- every request ------------------------------------------------------------------------------------------------
 
@@ -146,7 +148,7 @@ class AuditTable:
         return known.with_salt(salt)
 
     def _swap(self, devices: tuple[Device, ...]) -> None:
-        self._broker.devices = devices
+        self._broker.devices = _put_files_first(devices)
         used = {msgspec.json.encode(device.config) for device in devices}
         self._made = {key: device for key, device in self._made.items() if key in used}
 
@@ -185,7 +187,7 @@ class AuditTable:
         table = self.read(transaction)
         self.check_place(config)
         place = _resolve(config)
-        if place and place in {_resolve(stored.config) for stored in table.devices}:
+        if place and (place in {_resolve(stored.config) for stored in table.devices} or self._is_continued(place)):
             raise InvalidRequest("file_path is in use")
         config = replace(config, slot=self._choose_slot(table))
         salt = random.random_bytes(SALT_BYTES)
@@ -195,6 +197,12 @@ class AuditTable:
         require_complete((*self._declared_configs, *(stored.config for stored in devices)))
         self._save(transaction, replace(table, devices=devices, next_slot=config.slot + 1))
         return device
+
+    def _is_continued(self, place: str) -> bool:
+        """Return whether a file is an earlier part of a log that another device writes: with a second end that would be no evidence."""
+        log = find_log(Path(place))
+        heads = (device.chain.find_head() for device in self._broker.devices)
+        return bool(log) and log in {head.log for head in heads if head is not None}
 
     def _clear(self, slot: int) -> None:
         """Forget what an earlier device of a slot left."""
@@ -241,6 +249,11 @@ class AuditTable:
         if device is None:
             raise InvalidRequest(f'unknown audit backend "{path}"')
         return device.hash_value(text)
+
+
+def _put_files_first(devices: tuple[Device, ...]) -> tuple[Device, ...]:
+    """Return devices in the order in which they are asked: a file answers at once, and leaves its time to those that may hang."""
+    return tuple(sorted(devices, key=lambda device: device.config.kind != "file"))
 
 
 def _table_of(entry: Entry | None) -> StoredTable:

@@ -291,3 +291,29 @@ def test_syslog_gets_one_datagram_for_each_checkpoint(tmp_path: Path, log: Log) 
     for options in ({"facility": "nosuch"}, {"address": "collector"}, {"address": "collector:x"}, {"address": ":514"}):
         with pytest.raises(InvalidRequest):
             SyslogPlace(options)
+
+
+def test_damaged_compressed_file_is_a_finding(tmp_path: Path, log: Log) -> None:
+    """Whichever byte of it was changed, no command stumbles over it; only bytes of its head that say nothing may pass."""
+    whole = gzip.compress((tmp_path / "log").read_bytes(), mtime=0)
+    place = tmp_path / "log.gz"
+    for at in range(10, len(whole), 7):
+        place.write_bytes(whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :])
+        assert "Error: " in run("verify", place).output, at
+        assert type(run("search", place).exception) in {SystemExit, type(None)}, at
+        assert "checkpoints: " in run("verify", tmp_path / "log", "--checkpoints", place, "--key", PUBLIC).output, at
+    assert len(log.lines) == RECORDS
+
+
+@pytest.mark.parametrize("name", ["\x1b[2J\nOK: 30 records", "", "A" * 32, None, ["x"], {"a": 1}])
+def test_name_of_a_log_speaks_to_nobody(tmp_path: Path, log: Log, name: object) -> None:
+    """Whoever writes a log anew cannot put words into the mouth of the verifier."""
+    record = orjson.loads(log.lines[0]) | {"log": name}
+    place = tmp_path / "forged\x1b[2J"
+    place.write_bytes(rechain([orjson.dumps(record)], 1, "0" * 64)[0] + b"\n")
+    for options in ((), covered_by(tmp_path), ("--log", log.name)):
+        result = run("verify", place, *options)
+        assert result.exit_code == 1
+        assert "malformed" in result.output
+        assert "\x1b" not in result.output
+        assert not any(line.startswith("OK") for line in result.output.splitlines())

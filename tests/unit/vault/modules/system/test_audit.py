@@ -46,12 +46,14 @@ def records(file: Path) -> list[dict[str, Any]]:
         ({"type": "file"}, "file_path is required"),
         ({"type": "file", "options": "x"}, "options"),
         ({"type": "file", "options": {"file_path": "a.log", "mode": "0755"}}, "executable"),
+        ({"type": "file", "options": {"file_path": "a.log", "mode": "0666"}}, "everybody"),
         ({"type": "file", "options": {"file_path": "a.log", "mode": "x"}}, "mode"),
         ({"type": "file", "options": {"file_path": "a.log", "prefix": "#!/bin/sh"}}, "audit log prefixing is not allowed"),
         ({"type": "file", "options": {"file_path": "a.log", "log_raw": "true"}}, "log_raw is not allowed"),
         ({"type": "file", "options": {"file_path": "a.log", "format": "jsonx"}}, "json"),
         *(({"type": "file", "options": {"file_path": path}}, "file_path") for path in (
             "/etc/passwd", "../outside.log", "/dev/full", ".", "link/x.log", "a\u0000b", "declared.log", "sub/../../outside.log",
+            "a" * 300, "a/" * 5000,
         )),
     ],
     ids=str,
@@ -167,6 +169,29 @@ def test_sealed_server_writes_to_the_devices(world: World, folder: Path) -> None
 def test_new_process_has_the_declared_devices_before_its_first_request(world: World) -> None:
     """A worker that could not read the table yet is not without devices."""
     assert [device.config.path for device in world.worker().broker.devices] == ["declared/"]
+
+
+def test_rotated_part_of_a_log_gets_no_second_end(world: World, folder: Path) -> None:
+    """What was moved away of a log that goes on is no place for another device; once nobody writes that log, it is."""
+    enable(world, "x", folder / "x.log")
+    world.read("sys/audit")
+    (folder / "x.log").rename(folder / "x.log.1")
+    world.read("sys/audit")
+    before = (folder / "x.log.1").read_bytes()
+    with pytest.raises(InvalidRequest, match="in use"):
+        enable(world, "y", folder / "x.log.1")
+    assert (folder / "x.log.1").read_bytes() == before
+    world.delete("sys/audit/x")
+    world.read("sys/audit")
+    enable(world, "y", folder / "x.log")
+
+
+def test_files_are_asked_first(world: World, folder: Path) -> None:
+    """A device that may hang takes its time from what a file has left of it, and not the other way round."""
+    world.write("sys/audit/a", type="stdout")
+    enable(world, "b", folder / "b.log")
+    world.read("sys/audit")
+    assert [device.config.path for device in world.first.broker.devices][-2:] == ["b/", "a/"]
 
 
 def test_unchanged_table_costs_no_swap(world: World) -> None:
