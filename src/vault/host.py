@@ -51,7 +51,7 @@ _SHARES = 256
 _AREA = 16 * 1024
 _GENERATIONS = _AREA + AUDIT_SLOTS * AUDIT_SLOT_BYTES
 _DOUBTS = _GENERATIONS + 8 * limits.GENERATION_SLOTS
-_MARKS = _DOUBTS + 16
+_MARKS = _DOUBTS + 24
 _PAGE_BYTES = _MARKS + AUDIT_SLOTS * AUDIT_MARK_BYTES
 
 _ONE_EACH = int.from_bytes(b"\1\0\0\0\0\0\0\0" * limits.GENERATION_SLOTS, "little")
@@ -290,7 +290,7 @@ class Generations:
 
     def __init__(self, counters: memoryview, doubts: memoryview, page: HostPage) -> None:
         self._counters = counters
-        self._doubts = doubts  # how many there were, and how many of them are settled
+        self._doubts = doubts  # how many there were, how many of them are settled; and since when other hosts may know of this one
         self._page = page
         self.read = counters.__getitem__  # one aligned 64-bit load, no lock
 
@@ -323,8 +323,17 @@ class Generations:
     @property
     def doubt(self) -> int:
         """Return the number of the present doubt; 0 if there is none."""
-        raised, settled = self._doubts
+        raised, settled, _ = self._doubts
         return raised if raised != settled else 0
+
+    @property
+    def announced_at(self) -> float:
+        """Return when this host was made known to others, on the clock that all its processes share; 0.0: not yet."""
+        return self._doubts[2] / 1e9
+
+    @announced_at.setter
+    def announced_at(self, now: float) -> None:
+        self._doubts[2] = int(now * 1e9)
 
     def bump_all(self) -> None:
         """Move every counter and raise a doubt: for a process that died, or a connection that broke, around a commit."""

@@ -133,11 +133,16 @@ class Listener:
                 self._register(connection)
 
     def _announce(self, connection: BoundedConnection) -> None:
-        """Make this host known, and give those that may believe they are alone the time to find out: as long as they trust their caches."""
+        """Make this host known, and give those that may believe they are alone the time to find out: as long as they trust their caches.
+
+        A sibling may have made it known a moment ago, and then there is less to wait.
+        """
         if self._put(connection, self._about_host(statement.HEARTBEAT)) is None:
             self._put(connection, self._about_host(statement.REGISTER))
-            if self._put(connection, self._about_host(statement.HEARTBEAT)) == _TRUE:
-                self._stop.wait(FRESH_SECONDS)
+            self._generations.announced_at = self._clock.monotonic()
+        if self._put(connection, self._about_host(statement.HEARTBEAT)) == _TRUE:
+            now = self._clock.monotonic()
+            self._stop.wait((self._generations.announced_at or now) + FRESH_SECONDS - now)
         self._announced.set()
 
     def _keep_known(self, connection: BoundedConnection) -> bool:

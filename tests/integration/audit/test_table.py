@@ -1,6 +1,7 @@
 """The device that adds records to a table, on a real PostgreSQL: what becomes of the chain, and what of a database that hangs."""
 
 import os
+import select
 import signal
 import socket
 import threading
@@ -19,6 +20,8 @@ from vault.errors import AuditFailed
 from vault.host import AUDIT_LOCK, HostPage
 from vault.storage.audit_rows import AuditRows
 from vault.storage.embedded import Embedded
+
+WRITER_SECONDS_MAX = 20.0
 
 # -- the chain -------------------------------------------------------------------------------------------------------------------
 
@@ -112,7 +115,8 @@ def test_killed_writers_leave_no_gap(server: Embedded, application: Connection, 
         reading, writing = os.pipe()
         pids = [_fork_writer(page, server.application_dsn, device, writing, 10_000 * (turn + 1) + 1_000 * number) for number in range(2)]
         os.close(writing)
-        time.sleep(0.5)
+        select.select([reading], [], [], WRITER_SECONDS_MAX)  # the first record is acknowledged
+        time.sleep(0.3)
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)

@@ -146,7 +146,8 @@ class Fleet:
     def unseal(self) -> None:
         """Give enough shares, each over a connection of its own."""
         for key in self.keys:
-            assert self.once("PUT", "sys/unseal", {"key": key}).status == 200
+            answer = self.once("PUT", "sys/unseal", {"key": key})
+            assert answer.status == 200, (answer, self.log_tail())
         self.await_status({200})
 
     def once(self, method: str, path: str, body: Any = None, token: str | None = None) -> Answer:

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import time
 from collections.abc import Callable
 
 import psycopg
@@ -92,6 +93,23 @@ def test_host_that_comes_is_known_before_it_serves(start: Start) -> None:
     there = start(HostPage(), listening=True)
     there.listener.await_announced()
     there.put("f/a", b"v")
+    assert here.read("f/a") == b"v"
+
+
+def test_every_worker_of_a_host_that_comes_waits(dsn: str, start: Start) -> None:
+    """The second worker finds its host registered by the first a moment ago: it serves no sooner for that."""
+    here, page = start(listening=True), HostPage()
+    await_true(lambda: here.is_cached, "the host is known")
+    assert here.read("f/a") is None
+    start(page, listening=True)
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        find = "SELECT FROM vault.host WHERE id = %s"
+        await_true(lambda: connection.execute(find, (page.host_id,)).fetchone() is not None, "the first worker has made it known")
+    known_at = time.monotonic()
+    second = start(page, listening=True)
+    second.listener.await_announced()
+    assert time.monotonic() - known_at > FRESH_SECONDS / 2
+    second.put("f/a", b"v")
     assert here.read("f/a") == b"v"
 
 
