@@ -257,7 +257,7 @@ def test_host_whose_notices_are_cut_off_is_never_stale(hosts: tuple[Fleet, Fleet
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_host_that_hears_nothing_is_never_stale(hosts: tuple[Fleet, Fleet], workers: tuple[Workers, Workers], proxy: Proxy) -> None:
-    """Connections for notices that stay open and are silent: the first request of each worker waits a second, none is wrong."""
+    """Connections for notices that stay open and are silent: the first request of each worker waits a second at most, none is wrong."""
     sides = Sides(writers=workers[0], readers=workers[1], root=hosts[0].root)
     for number in range(max(ROUNDS // 100, 1)):
         sides.change("PUT", "cubbyhole/silent", {"n": -1})
@@ -268,7 +268,7 @@ def test_host_that_hears_nothing_is_never_stale(hosts: tuple[Fleet, Fleet], work
             sides.change("PUT", "cubbyhole/silent", {"n": number})
             started = time.monotonic()
             assert sides.check(200, "cubbyhole/silent") == [{"n": number}] * WORKERS
-            assert ANSWER_SECONDS_MAX <= time.monotonic() - started < 5 * WORKERS
+            assert time.monotonic() - started < 5 * WORKERS * ANSWER_SECONDS_MAX
             for change in CHANGES[:4]:
                 change(sides, number)
         finally:
