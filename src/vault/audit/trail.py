@@ -55,6 +55,8 @@ class Broker:
         head = f'{{"time":"{self._now()}","type":"{kind}",'.encode()
         tail = b',"error":' + encode(error) if error else b""
         accepted = not devices
+        taken: list[int] = []
+        refused: list[int] = []
         for index, device in enumerate(devices):
             if device.filter is not None and not device.takes(path):
                 continue
@@ -62,19 +64,20 @@ class Broker:
                 record = b"".join((head, members(device.hasher), tail))
                 device.chain.append(record, (seconds - lost_seconds) / (len(devices) - index))
                 accepted = True
-                self._observer.count_record(device.config.slot, accepted=True)
+                taken.append(device.config.slot)
             except Exception as failure:  # noqa: BLE001 - whatever keeps a record from its device is a device that did not accept it
-                self._note_refusal(device, failure)
+                _note_refusal(device, failure)
+                refused.append(device.config.slot)
                 lost_seconds = self.monotonic() - begun if begun else seconds
-        self._observer.count_trail(kind, accepted=accepted)
+        self._observer.count_record(kind, accepted=accepted, taken=taken, refused=refused)
         if not accepted:
             raise AuditFailed
 
-    def _note_refusal(self, device: Device, failure: Exception) -> None:
-        cause = failure.__cause__ or failure
-        text = str(cause) if isinstance(cause, OSError) else type(cause).__name__
-        self._observer.count_record(device.config.slot, accepted=False)
-        _log.error("audit device refused a record", device=device.config.path, cause=text)
+
+def _note_refusal(device: Device, failure: Exception) -> None:
+    cause = failure.__cause__ or failure
+    text = str(cause) if isinstance(cause, OSError) else type(cause).__name__
+    _log.error("audit device refused a record", device=device.config.path, cause=text)
 
 
 class Trail:

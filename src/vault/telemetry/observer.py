@@ -74,6 +74,14 @@ class Shared:
         return found
 
 
+_RECORDS = {
+    (True, True): Number.AUDIT_REQUESTS,
+    (True, False): Number.AUDIT_REQUEST_FAILURES,
+    (False, True): Number.AUDIT_RESPONSES,
+    (False, False): Number.AUDIT_RESPONSE_FAILURES,
+}
+
+
 @lru_cache(maxsize=1024)
 def _hash_policies(policies: tuple[str, ...]) -> bytes:
     """Return what Vault calls a client that has no entity: a hash of its policies."""
@@ -145,16 +153,18 @@ class Observer:
         if self._numbers is not None:
             self._numbers[number] = value
 
-    def count_record(self, slot: int, *, accepted: bool) -> None:
-        """Count what became of a record at one audit device."""
-        self.add(layout.AUDIT + 2 * slot + (0 if accepted else 1))
-
-    def count_trail(self, kind: str, *, accepted: bool) -> None:
-        """Count whether any audit device accepted a record."""
-        if kind == "request":
-            self.add(Number.AUDIT_REQUESTS if accepted else Number.AUDIT_REQUEST_FAILURES)
-        else:
-            self.add(Number.AUDIT_RESPONSES if accepted else Number.AUDIT_RESPONSE_FAILURES)
+    def count_record(self, kind: str, *, accepted: bool, taken: Sequence[int], refused: Sequence[int]) -> None:
+        """Count a record: whether it is on record at all, and what became of it at each audit device, by slot."""
+        numbers = self._numbers
+        if numbers is None:
+            return
+        number = _RECORDS[kind == "request", accepted]
+        with self._lock:
+            numbers[number] += 1
+            for slot in taken:
+                numbers[layout.AUDIT + 2 * slot] += 1
+            for slot in refused:
+                numbers[layout.AUDIT + 2 * slot + 1] += 1
 
     # -- reading ------------------------------------------------------------------------------------------------------
 

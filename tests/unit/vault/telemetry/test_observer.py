@@ -97,9 +97,8 @@ def test_states_of_the_dead_end_and_totals_stay() -> None:
 def test_devices_are_named_by_those_that_exist(observers: tuple[Observer, Observer]) -> None:
     """Records are counted by device and by what became of them."""
     first, second = observers
-    first.count_record(3, accepted=True)
-    second.count_record(3, accepted=False)
-    second.count_trail("request", accepted=False)
+    first.count_record("request", accepted=True, taken=(3,), refused=())
+    second.count_record("request", accepted=False, taken=(), refused=(3,))
     found = lines(first, Facts(unsealed=True, mounts={"auth": 1}, tokens=4, leases=2, devices=((3, "file/"),)))
     assert 'vault_audit_device_records_total{device="file/",outcome="accepted"} 1.0' in found
     assert 'vault_audit_device_records_total{device="file/",outcome="refused"} 1.0' in found
