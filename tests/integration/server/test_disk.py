@@ -1,0 +1,55 @@
+"""A disk that refuses what is written to the audit log: every errno that a full or broken one gives, under real workers."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.server.fleet import Fleet, free_port
+from tests.integration.server.test_audit import WORKERS, Watched
+from vault.audit.verify import verify
+
+FAULTS = [*(str(number) for number in (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS)), "short"]
+
+
+@pytest.fixture(scope="module")
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """Run a server on whose disk a test can call for a fault."""
+    library = tmp_path_factory.mktemp("fault") / "faulty_write.so"
+    source = Path(__file__).with_name("faulty_write.c")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", str(library), str(source), "-ldl"], check=True)
+    with tempfile.TemporaryDirectory(prefix="health-vault-disk-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        (folder / "audit").mkdir()
+        environment = {"LD_PRELOAD": str(library), "FAULT_FLAG": str(folder / "fault")}
+        fleet = Fleet(folder=folder, port=free_port(), workers=WORKERS, environment=environment)
+        try:
+            fleet.start()
+            fleet.initialize()
+            assert fleet.once("POST", "sys/mounts/kv", {"type": "kv", "options": {"version": "1"}}, fleet.root).status == 204
+            with fleet.connected(3) as groups:
+                watched = Watched(fleet, groups)
+                watched.send_all("well")
+                yield watched
+        finally:
+            fleet.stop()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_failing_disk_refuses_in_time_and_recovers(disk: Watched, fault: str) -> None:
+    """Every worker refuses, changes nothing, and goes on when the disk is well; the log is whole, half a record included."""
+    flag = disk.fleet.folder / "fault"
+    flag.write_text(fault)
+    try:
+        disk.require_refused(f"fault-{fault}")
+        disk.require_refused(f"fault-{fault}")
+    finally:
+        flag.unlink()
+    disk.require_well(f"fault-{fault}")
+    report = verify([disk.fleet.audit_file])
+    assert report.ok, report.finding
