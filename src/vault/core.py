@@ -89,7 +89,7 @@ class Core:
                     if token is not None:
                         watch.recognise(token)
                     principal = self._authorize(call, token, reader, trail)
-                    trail.admit(principal, call.mount)
+                    trail.admit(principal, call.mount, vital=self._is_vital(call, principal))
                     response, effects = self._perform(call, principal, trail)
                 finally:
                     if token is not None and token.uses_left == 0:
@@ -104,6 +104,10 @@ class Core:
         except VaultError:  # the record says who was refused what
             trail.recognise(Principal(request=call.request, token=token, acl=EMPTY_ACL), call.mount)
             raise
+
+    def _is_vital(self, call: Call, principal: Principal) -> bool:
+        """Return whether a request may use the space that is kept on a full disk: a stranger to an open server may not."""
+        return call.endpoint.vital and (principal.token is not None or not self.seal.is_open())
 
     def _clear_away(self, token: Token) -> None:
         """Remove a token whose last use this was. It is refused already, and falls due by itself: a failure is no news to its holder."""

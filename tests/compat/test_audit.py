@@ -105,6 +105,7 @@ def test_disabled_device_writes_no_more(root: Wire, device: Path, kv1: str, name
     assert not records(device, f"{kv1}/after")
     assert root.put(f"sys/audit-hash/{name}", {"input": "x"}).errors == [f'unknown audit backend "{name}/"']
     assert root.delete(f"sys/audit/{name}").status == 204
+    assert not list(device.parent.glob(f".{device.name}*"))
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [

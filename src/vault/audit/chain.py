@@ -5,6 +5,7 @@ the chain lies in memory that all processes share; what it says is compared with
 between its write and its note of it leaves nothing wrong behind.
 """
 
+import errno
 import hashlib
 import os
 import re
@@ -14,22 +15,18 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Lock
-from typing import NamedTuple, Protocol
 
 import orjson
 
+from vault.audit.sink import NOTHING, NOTING, STUCK, TORN, WHOLE, BoundedLock, HalfWritten, Head, Position, Reserve, Sink
 from vault.clock import SystemClock
 from vault.errors import AuditFailed
 
 GENESIS = "0" * 64
 HASH_FIELD = b',"hash":"'
 
-# What became of the last write. The byte of the state is set before a write begins, and again after the head was noted.
-NOTHING = 0  # no head is noted
-WHOLE = 1  # the head is the last record
-TORN = 2  # a write began: its writer was killed, or it failed
-STUCK = 3  # nothing was written because nobody reads
-NOTING = 4  # what was written is being noted: the head may be half old and half new
+_LINK_BYTES = 300  # what makes a record a link of the chain: log, number, the hash before, its own
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 # What some reader takes for the end of a line or a command, though JSON does not: C1 controls, line and paragraph separators, and
 # what turns the direction of writing.
@@ -54,63 +51,11 @@ _TRIAL_SECONDS = 4.0  # longer than any trial of a device that hung
 _LOOKS = 100  # at a head that others may be noting
 
 
-class Position(NamedTuple):
-    """Where a sink stands; a stream stays at the beginning."""
-
-    size: int = 0
-    device: int = 0
-    inode: int = 0
-
-
-class Head(NamedTuple):
-    """The last record of a chain and where its sink stood after it. A tuple: two are made for every record."""
-
-    number: int
-    hash: str
-    log: str
-    position: Position
-    state: int = WHOLE
-
-
-class HalfWritten(TimeoutError):
-    """The sink took a part of a record and then hung."""
-
-
-class BoundedLock(Protocol):
-    """A lock that can be waited for within a time."""
-
-    def take(self, seconds: float) -> bool:
-        """Take the lock within a time; return whether that worked."""
-
-    def release(self) -> None:
-        """Let the next one in."""
-
-
-class Sink(Protocol):
-    """What a chain writes to."""
-
-    pause_seconds: float  # how long nobody tries again after it hung; 0 where a trial costs no wait
-
-    def allow(self, seconds: float) -> None:
-        """Let all that comes until the next call wait no longer than that, together."""
-
-    def open(self, known: Head | None) -> Position:
-        """Make the sink ready for a write and return where it stands; raises OSError."""
-
-    def recover(self, known: Head | None) -> tuple[Head | None, int]:
-        """Return the head that the sink's content tells (None: no record) and how many torn bytes were cut off.
-
-        Raises OSError where records are lost that this host knows to have written.
-        """
-
-    def write(self, data: bytes, position: Position) -> Position:
-        """Write all or nothing and return where the sink stands then; raises OSError, TimeoutError where nothing was written."""
-
-
 class _Ticket:
-    __slots__ = ("body", "done", "failure", "left", "woken")
+    __slots__ = ("body", "done", "failure", "left", "vital", "woken")
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, *, vital: bool) -> None:
+        self.vital = vital
         self.woken: Lock | None = None  # made when its thread has to wait, free once it was woken
         self.body = body
         self.done = False
@@ -144,9 +89,11 @@ class Chain:
         now: Callable[[], str],
         *,
         prefix: str = "",
+        reserve: Reserve | None = None,
         monotonic: Callable[[], float] = SystemClock.monotonic,
     ) -> None:
         self._sink = sink
+        self._reserve = reserve
         self._pauses = bool(sink.pause_seconds)
         self._area = area
         self._lock = lock
@@ -165,16 +112,21 @@ class Chain:
                 return head
         return None
 
-    def append(self, body: bytes, seconds: float = RECORD_SECONDS_MAX) -> None:
+    def end(self) -> None:
+        """Give up what was kept for records to come."""
+        if self._reserve is not None:
+            self._reserve.end()
+
+    def append(self, body: bytes, seconds: float = RECORD_SECONDS_MAX, *, vital: bool = False) -> None:
         """Append a JSON object without its closing brace; raises AuditFailed if it was not written whole, within that time.
 
-        The thread that gets to write takes along what the others have queued.
+        The thread that gets to write takes along what the others have queued. A vital record may use the reserve.
         """
         if not body.startswith(BEGINNING) or b"\n" in body:
             raise AuditFailed
         if self._pauses and self._is_paused():
             raise AuditFailed from TimeoutError("the device hangs")
-        ticket = _Ticket(body if body.isascii() else _escape(body))
+        ticket = _Ticket(body if body.isascii() else _escape(body), vital=vital)
         self._queue.append(ticket)
         try:
             self._await_turn(ticket, seconds)
@@ -233,24 +185,42 @@ class Chain:
         batch = [self._queue.popleft() for _ in range(len(self._queue))]
         # Until it is written it has failed, so that an exception of any kind leaves no ticket of another thread behind as good.
         failure: OSError | None = OSError("the writer was interrupted")
+        rescued: list[_Ticket] = []
         try:
             if lock_seconds is None:
                 raise TimeoutError("another process holds the audit log and does not go on")
             self._sink.allow(seconds - lock_seconds)
             (self._write_tried if self._pauses else self._write)([ticket.body for ticket in batch if not ticket.left])
             failure = None
+            if self._reserve is not None:
+                self._reserve.keep()
         except OSError as error:
             failure = error
+            rescued = self._rescue(batch, error)
         except (ValueError, KeyError, TypeError, OverflowError) as error:  # what is there is no chain: nothing may be added to it
             failure = OSError(f"audit log is damaged: {error}")
         finally:
             if taken:
                 lock.release()
             for ticket in batch:
-                ticket.failure = failure
+                ticket.failure = None if ticket in rescued else failure
                 ticket.done = True
                 if ticket.woken is not None:
                     ticket.wake()
+
+    def _rescue(self, batch: list[_Ticket], failure: OSError) -> list[_Ticket]:
+        """Write at the expense of the reserve what must not be refused because the disk is full; return what was written."""
+        vital = [ticket for ticket in batch if ticket.vital and not ticket.left] if self._reserve is not None else []
+        size = sum(len(self._prefix) + len(ticket.body) + _LINK_BYTES for ticket in vital)
+        with suppress(ValueError, KeyError, TypeError, OverflowError):
+            while vital and self._reserve is not None and failure.errno in _FULL and self._reserve.spend(size):
+                try:
+                    self._write([ticket.body for ticket in vital])
+                except OSError as error:
+                    failure = error
+                else:
+                    return vital
+        return []
 
     def _take(self, lock: BoundedLock, seconds: float) -> float | None:
         """Take the lock of the log within a time; return how long that took, None if it was not free.

@@ -16,12 +16,12 @@ from typing import Protocol
 
 import structlog
 
-from vault.audit.chain import Head
 from vault.audit.checkpoint import NO_CHECKPOINT, Checkpoint, Signed, parse_checkpoint, sign
 from vault.audit.device import Device, file_path
 from vault.audit.signing import get_key
+from vault.audit.sink import Head
 from vault.clock import Clock, format_rfc3339_nano
-from vault.errors import Sealed
+from vault.errors import Sealed, VaultError
 from vault.host import HostPage
 from vault.settings import Checkpoints
 from vault.storage.transaction import Store, Transaction
@@ -131,7 +131,7 @@ class Checkpointer:
         except Exception as error:  # noqa: BLE001 - whatever it is: the thread lives on, and sealing and stopping go on
             self.failures += 1
             self._retry_at = self._clock.monotonic() + _RETRY_SECONDS
-            cause = str(error) if isinstance(error, OSError) else type(error).__name__
+            cause = str(error) if isinstance(error, OSError | VaultError) else type(error).__name__
             _log.error("no audit checkpoint could be written: a cut audit log would not be found", cause=cause)
 
     # -- what is due --------------------------------------------------------------------------------------------------

@@ -6,17 +6,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from vault.audit.chain import BoundedLock, Chain, Sink
+from vault.audit.chain import Chain
 from vault.audit.devices.file import FileSink
 from vault.audit.devices.postgres import Rows, TableSink
+from vault.audit.devices.reserve import RESERVE_BYTES, RESERVE_BYTES_MAX, Reserve
 from vault.audit.devices.socket import Destination, SocketSink
 from vault.audit.devices.stdout import StreamSink
 from vault.audit.devices.stream import WAIT_SECONDS
 from vault.audit.devices.syslog import LOCAL, make_syslog
 from vault.audit.filter import PathFilter
 from vault.audit.hasher import Hasher
+from vault.audit.sink import BoundedLock, Sink
 from vault.errors import InvalidRequest
-from vault.logical.args import parse_bool, parse_duration
+from vault.logical.args import parse_bool, parse_count, parse_duration
 
 STREAMS = frozenset({"stdout", "/dev/stdout"})  # as the file of a file device
 _EXECUTABLE = 0o111
@@ -108,7 +110,14 @@ def make_device(config: DeviceConfig, salt: bytes, host: Host) -> Device:
         chosen = PathFilter(config.option("filter")) if config.option("filter") else None
     except ValueError as wrong:
         raise InvalidRequest(str(wrong)) from None
-    chain = Chain(sink, host.area(config.slot), lambda: host.lock(config.slot), host.now, prefix=_read_prefix(config))
+    chain = Chain(
+        sink,
+        host.area(config.slot),
+        lambda: host.lock(config.slot),
+        host.now,
+        prefix=_read_prefix(config),
+        reserve=_make_reserve(config),
+    )
     return Device(config, make_hasher(config, salt), chain, chosen)
 
 
@@ -157,6 +166,20 @@ def _make_file(config: DeviceConfig) -> Sink:
     if path in STREAMS:
         return StreamSink(_STDOUT)
     return FileSink(Path(path), mode, prefix=_read_prefix(config), flush=os.fdatasync if config.flag("sync") else None)
+
+
+def _make_reserve(config: DeviceConfig) -> Reserve | None:
+    """Return the space that is kept for a file; None where there is nothing to keep, or nothing is to be kept."""
+    path = file_path(config)
+    if config.kind != "file" or path in STREAMS:
+        return None
+    try:
+        size = parse_count(config.option("reserve_bytes", str(RESERVE_BYTES)))
+    except ValueError:
+        size = -1
+    if not 0 <= size <= RESERVE_BYTES_MAX:
+        raise InvalidRequest(f"reserve_bytes must be a number of bytes up to {RESERVE_BYTES_MAX}")
+    return Reserve(Path(path), size) if size else None
 
 
 def _parse_mode(text: str) -> int:

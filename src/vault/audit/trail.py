@@ -44,11 +44,13 @@ class Broker:
         """Return the trail of a request, to be used in a with statement."""
         return Trail(self, request)
 
-    def record(self, kind: str, members: Members, error: str = "", path: str = "", seconds: float = RECORD_SECONDS_MAX) -> None:
+    def record(
+        self, kind: str, members: Members, error: str = "", path: str = "", seconds: float = RECORD_SECONDS_MAX, *, vital: bool = False
+    ) -> None:
         """Give a record to all devices that take its path; raises AuditFailed if there are devices and none accepts it.
 
         `members` returns the members of the record but for time, type and error, as JSON text without braces. Devices that hang share
-        the time: each gets an equal part of what is left.
+        the time: each gets an equal part of what is left. A vital record may use space that is kept for such.
         """
         devices, lost_seconds = self.devices, 0.0
         begun = self.monotonic() if len(devices) > 1 else 0.0
@@ -62,7 +64,7 @@ class Broker:
                 continue
             try:
                 record = b"".join((head, members(device.hasher), tail))
-                device.chain.append(record, (seconds - lost_seconds) / (len(devices) - index))
+                device.chain.append(record, (seconds - lost_seconds) / (len(devices) - index), vital=vital)
                 accepted = True
                 taken.append(device.config.slot)
             except Exception as failure:  # noqa: BLE001 - whatever keeps a record from its device is a device that did not accept it
@@ -83,7 +85,19 @@ def _note_refusal(device: Device, failure: Exception) -> None:
 class Trail:
     """The records of one request."""
 
-    __slots__ = ("_admitted", "_allowed", "_amended", "_begun", "_broker", "_mount", "_principal", "_request", "_subjects", "closed")
+    __slots__ = (
+        "_admitted",
+        "_allowed",
+        "_amended",
+        "_begun",
+        "_broker",
+        "_mount",
+        "_principal",
+        "_request",
+        "_subjects",
+        "_vital",
+        "closed",
+    )
 
     def __init__(self, broker: Broker, request: Request) -> None:
         self._broker = broker
@@ -95,6 +109,7 @@ class Trail:
         self._amended = False
         self._begun = broker.monotonic()
         self._subjects: dict[Hasher, bytes] = {}
+        self._vital = False
         self.closed = False
 
     def __enter__(self) -> Self:
@@ -104,9 +119,9 @@ class Trail:
         """Note who asks for what, before it is decided: the record of a refusal then says who was refused."""
         self._principal, self._mount = principal, mount
 
-    def admit(self, principal: Principal, mount: Mount) -> None:
-        """Record the request, before any work for it; raises AuditFailed."""
-        self._principal, self._mount, self._allowed = principal, mount, True
+    def admit(self, principal: Principal, mount: Mount, *, vital: bool = False) -> None:
+        """Record the request, before any work for it; raises AuditFailed. All records of a vital one may use what is kept for such."""
+        self._principal, self._mount, self._allowed, self._vital = principal, mount, True, vital
         self._record_request("")
 
     def close(self, response: Response | None) -> None:
@@ -156,7 +171,7 @@ class Trail:
     def _record(self, kind: str, members: Members, error: str) -> None:
         """Give a record to the devices, which have what is left of the time of the request: the storage may have hung as well."""
         seconds = max(RECORD_SECONDS_MAX - self._broker.monotonic() + self._begun, SECONDS_MIN)
-        self._broker.record(kind, members, error, self._request.path, seconds)
+        self._broker.record(kind, members, error, self._request.path, seconds, vital=self._vital)
 
 
 def _public_text(error: BaseException) -> str:

@@ -33,6 +33,7 @@ class Endpoint:
     sudo: bool = False  # needs the sudo capability as well
     door: str = ""  # public where the listener has this door open
     sealed: bool = False  # answers while sealed or not initialised
+    vital: bool = False  # is put on record even where the disk of the audit log is full
     free: bool = False  # takes fields of free choice: no warning about unknown ones
     # What a caller is told whose token nobody knows; None: permission denied.
     stranger: Callable[[Request], VaultError] | None = None

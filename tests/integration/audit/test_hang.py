@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.unit.vault.audit.world import Page, body, now
-from vault.audit.chain import Chain, Head, Position
+from vault.audit.chain import Chain
 from vault.audit.devices.file import FileSink
+from vault.audit.sink import Head, Position
 from vault.audit.verify import verify
 from vault.errors import AuditFailed
 from vault.host import AUDIT_LOCK, HostPage

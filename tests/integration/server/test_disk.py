@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -53,3 +54,33 @@ def test_failing_disk_refuses_in_time_and_recovers(disk: Watched, fault: str) ->
     disk.require_well(f"fault-{fault}")
     report = verify([disk.fleet.audit_file])
     assert report.ok, report.finding
+
+
+def test_full_disk_takes_sealing_and_unsealing(disk: Watched) -> None:
+    """Whoever may seal can, and the shares open it again, though nothing else is taken, least of all from strangers; see L19."""
+    fleet = disk.fleet
+    flag, reserve = fleet.folder / "fault", fleet.audit_file.with_name(".audit.log.reserve")
+    whole = reserve.stat().st_blocks * 512
+    assert whole >= reserve.stat().st_size > 0
+    flag.write_text(f"full:{fleet.audit_file.stat().st_size}")
+    try:
+        disk.require_refused("full")
+        for path, token in (("sys/seal", None), ("sys/seal", "hvs.nobody"), ("sys/unseal", None)):
+            assert fleet.once("PUT", path, {"key": fleet.keys[0]}, token).status == 500
+        assert reserve.stat().st_size == whole
+        assert fleet.once("PUT", "sys/seal", token=fleet.root).status == 204
+        for connection in (connection for group in disk.groups for connection in group):
+            # The first few say that the server is sealed: what a record left of its blocks is free for all.
+            assert connection.call("GET", "kv/well-0", token=fleet.root).status in {500, 503}
+        answers = [fleet.once("PUT", "sys/unseal", {"key": key}) for key in fleet.keys]
+        assert [(answer.status, answer.body["sealed"]) for answer in answers] == [(200, True), (200, True), (200, False)]
+        assert 0 < reserve.stat().st_size < whole
+        disk.require_refused("full")
+    finally:
+        flag.unlink()
+    disk.require_well("full")
+    report = verify([fleet.audit_file])
+    assert report.ok, report.finding
+    records = fleet.audit_file.read_text()
+    assert len(re.findall(r'"type":"(?:request|response)".*"path":"sys/seal"', records)) >= 2
+    assert len(re.findall(r'"type":"(?:request|response)".*"path":"sys/unseal"', records)) >= 12

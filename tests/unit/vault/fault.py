@@ -42,9 +42,9 @@ class RefusingBroker(Broker):
         self.refused = set(refused)
         self.records: list[tuple[str, str]] = []
 
-    def record(self, kind: str, members: Any, error: str = "", path: str = "", seconds: float = 0.0) -> None:
+    def record(self, kind: str, members: Any, error: str = "", path: str = "", seconds: float = 0.0, *, vital: bool = False) -> None:
         """Keep or refuse a record."""
-        del members, path, seconds
+        del members, path, seconds, vital
         if kind in self.refused:
             raise AuditFailed
         self.records.append((kind, error))

@@ -223,12 +223,12 @@ def test_refused_share_does_not_seal_a_host_that_others_opened() -> None:
     class Slow(RefusingBroker):
         """Devices that refuse, but not before others have unsealed."""
 
-        def record(self, kind: str, members: Any, error: str = "", path: str = "", seconds: float = 5.0) -> None:
+        def record(self, kind: str, members: Any, error: str = "", path: str = "", seconds: float = 5.0, *, vital: bool = False) -> None:
             if kind == "response":
                 for key in waiting:
                     host.give(key, other)
                 waiting.clear()
-            super().record(kind, members, error, path, seconds)
+            super().record(kind, members, error, path, seconds, vital=vital)
 
     object.__setattr__(host.first.core, "audit", Slow("response"))
     with pytest.raises(AuditFailed):

@@ -13,8 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from vault import syscall
-from vault.audit.chain import WHOLE, Head, Position
 from vault.audit.devices import tail
+from vault.audit.sink import WHOLE, Head, Position
 
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 

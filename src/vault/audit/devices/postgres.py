@@ -13,7 +13,8 @@ from typing import Protocol
 
 import orjson
 
-from vault.audit.chain import GENESIS, NOTING, WHOLE, Head, Position, follows, make_line, parse_head
+from vault.audit.chain import GENESIS, follows, make_line, parse_head
+from vault.audit.sink import NOTING, WHOLE, Head, Position
 from vault.crypto import random
 
 _PLACE = re.compile(rb',"log":"([0-9a-f]{32})","seq":([0-9]+),"prev":"[0-9a-f]{64}","hash":"[0-9a-f]{64}"}\Z')

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from threading import Thread
 from typing import Any
 
-from vault.audit.chain import HalfWritten, Position
 from vault.audit.devices.stream import WAIT_SECONDS, Stream
+from vault.audit.sink import HalfWritten, Position
 from vault.clock import SystemClock
 
 _KINDS: Mapping[str, tuple[int, int]] = {

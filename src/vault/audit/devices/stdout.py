@@ -8,8 +8,8 @@ import select
 from collections.abc import Callable
 from contextlib import suppress
 
-from vault.audit.chain import TORN, HalfWritten, Head, Position
 from vault.audit.devices.stream import WAIT_SECONDS, Stream
+from vault.audit.sink import TORN, HalfWritten, Head, Position
 from vault.clock import SystemClock
 
 

@@ -7,7 +7,7 @@ behind each other's wait.
 import select
 from collections.abc import Callable
 
-from vault.audit.chain import WHOLE, Head, Position
+from vault.audit.sink import WHOLE, Head, Position
 from vault.clock import SystemClock
 
 WAIT_SECONDS = 2.0  # for a whole record; with all that a request waits for besides, it is refused within 5 s

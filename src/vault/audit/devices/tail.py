@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 
-from vault.audit.chain import BEGINNING, NOTING, Head, Position, follows, parse_head
+from vault.audit.chain import BEGINNING, follows, parse_head
+from vault.audit.sink import NOTING, Head, Position
 
 _TAIL_BYTES = 64 * 1024
 _LINE_BYTES_MAX = 512 * 1024 * 1024  # beyond any record

@@ -104,7 +104,7 @@ class AuditPaths:
             raise InvalidRequest(f'audit device "{place}" is declared in the configuration')
         device = self._table.remove(context.transaction, place)
         if device is not None:
-            context.after_commit.extend((lambda: _write_last(device, context), lambda: self._on_end(device)))
+            context.after_commit.extend((lambda: _write_last(device, context), lambda: self._on_end(device), device.chain.end))
 
     def hash_input(self, _context: SystemContext, args: HashArgs) -> Response:
         """Answer the hash of a text."""

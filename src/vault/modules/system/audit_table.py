@@ -14,6 +14,7 @@ import msgspec
 
 from vault.audit.chain import LOCK_SECONDS_MAX
 from vault.audit.device import STREAMS, Device, DeviceConfig, Host, address_of, file_path, make_device, require_complete
+from vault.audit.devices.reserve import SUFFIX
 from vault.audit.devices.tail import find_log
 from vault.audit.record import NO_HEADERS
 from vault.audit.trail import Broker
@@ -26,6 +27,7 @@ from vault.storage.transaction import Store, Transaction
 TABLE = "core/audit"
 PLAIN = "core/audit-plain"
 SALT_BYTES = 32
+_NO_LOGS = frozenset({".checkpoints", SUFFIX})  # what lies beside a log
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +62,8 @@ def resolve_file(audit_dir: str, name: str) -> str:
         is_folder = found.is_dir()
     except (OSError, ValueError, RuntimeError):
         raise InvalidRequest("file_path cannot be used") from None
-    if found == folder or folder not in found.parents or is_folder or found.suffix == ".checkpoints":
-        raise InvalidRequest("file_path must lie inside the configured folder for audit files, and not hold their checkpoints")
+    if found == folder or folder not in found.parents or is_folder or found.suffix in _NO_LOGS:
+        raise InvalidRequest("file_path must lie inside the configured folder for audit files, and not be what lies beside them")
     return str(found)
 
 

@@ -91,8 +91,10 @@ class SealPaths:
     def paths(self) -> tuple[Path, ...]:
         """Return the table."""
 
-        def open_to_all(handler: Callable[..., Response | None], args: type = NoArgs, *, free: bool = False) -> Endpoint:
-            return Endpoint(handler=handler, args=args, public=True, sealed=True, free=free)
+        def open_to_all(
+            handler: Callable[..., Response | None], args: type = NoArgs, *, free: bool = False, vital: bool = False
+        ) -> Endpoint:
+            return Endpoint(handler=handler, args=args, public=True, sealed=True, free=free, vital=vital)
 
         return (
             path(
@@ -103,7 +105,12 @@ class SealPaths:
                 update=open_to_all(self.init, InitArgs, free=True),
             ),
             path("seal-status", help="Tell whether the server is sealed.", shape=Shape.BARE, read=open_to_all(self.read_status)),
-            path("unseal", help="Give one key share.", shape=Shape.BARE, update=open_to_all(self.unseal, UnsealArgs, free=True)),
+            path(
+                "unseal",
+                help="Give one key share.",
+                shape=Shape.BARE,
+                update=open_to_all(self.unseal, UnsealArgs, free=True, vital=True),
+            ),
             path(
                 "health",
                 help="Tell whether the server can serve.",
@@ -116,7 +123,7 @@ class SealPaths:
                 shape=Shape.BARE,
                 read=open_to_all(self.read_leader),
             ),
-            path("seal", help="Seal the server.", update=Endpoint(handler=self.close, sudo=True)),
+            path("seal", help="Seal the server.", update=Endpoint(handler=self.close, sudo=True, vital=True)),
             path(
                 "step-down",
                 help="Give up leadership: with this storage there is none to give up.",

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from tests.unit.vault.audit.world import Page, body, now, read_records
-from vault.audit.chain import _STATE, GENESIS, NOTING, QUEUE_PART, RECORD_SECONDS_MAX, TORN, Chain, Head, Position, parse_line
+from vault.audit.chain import _STATE, GENESIS, QUEUE_PART, RECORD_SECONDS_MAX, Chain, parse_line
 from vault.audit.devices.file import FileSink
+from vault.audit.sink import NOTING, TORN, Head, Position
 from vault.audit.verify import verify
 from vault.errors import AuditFailed
 

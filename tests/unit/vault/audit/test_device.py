@@ -20,6 +20,7 @@ def _make(kind: str = "file", **options: Any) -> None:
         {"mode": "-600"},        {"mode": " 600"}, {"mode": "06000"}, {"mode": "4600"}, {"mode": ""},
         {"hmac_accessor": "maybe"}, {"log_raw": "yes please"}, {"sync": "perhaps"}, {"filter": "a,,b"}, {"filter": "a*b"}, {"filter": "!"},
         {"elide_list_responses": "2"}, {"format": "jsonx"}, {"prefix": "#!"},
+        {"reserve_bytes": "-1"}, {"reserve_bytes": "1MB"}, {"reserve_bytes": "67108865"}, {"reserve_bytes": "1e3"},
     ],
 )  # fmt: skip
 def test_make_device_refuses_options_that_cannot_be(options: dict[str, str]) -> None:
@@ -36,7 +37,16 @@ def test_make_device_refuses_unknown_kinds(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"mode": "0600"}, {"mode": "640"}, {"mode": "0000"}, {"hmac_accessor": "False"}, {"log_raw": "1"}, {"format": "json"}]
+    "options",
+    [
+        {"mode": "0600"},
+        {"mode": "640"},
+        {"mode": "0000"},
+        {"hmac_accessor": "False"},
+        {"log_raw": "1"},
+        {"format": "json"},
+        {"reserve_bytes": "0"},
+    ],
 )
 def test_make_device_takes_vaults_options(options: dict[str, str]) -> None:
     """Their values are spelt as in Vault; nothing is opened yet."""

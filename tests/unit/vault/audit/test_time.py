@@ -3,8 +3,9 @@
 import pytest
 
 from tests.unit.vault.audit.world import MOUNT, SALT, Page, make_principal, make_request, now
-from vault.audit.chain import RECORD_SECONDS_MAX, Chain, Head, Position
+from vault.audit.chain import RECORD_SECONDS_MAX, Chain
 from vault.audit.device import Device, DeviceConfig, make_hasher
+from vault.audit.sink import Head, Position
 from vault.audit.trail import SECONDS_MIN, Broker
 from vault.errors import AuditFailed, StorageUnavailable
 from vault.logical.request import Request

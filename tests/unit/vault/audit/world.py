@@ -6,9 +6,10 @@ from typing import Any
 
 import orjson
 
-from vault.audit.chain import Chain, Sink
+from vault.audit.chain import Chain
 from vault.audit.device import Device, DeviceConfig, Host, make_device
 from vault.audit.devices.file import FileSink
+from vault.audit.sink import Reserve, Sink
 from vault.audit.trail import Broker
 from vault.authority import Principal
 from vault.host import AUDIT_SLOT_BYTES
@@ -59,9 +60,9 @@ class Page:
         """Return what devices see of it."""
         return Host(self.areas.__getitem__, self.lock, now)
 
-    def chain(self, sink: Sink, slot: int = 0) -> Chain:
+    def chain(self, sink: Sink, slot: int = 0, reserve: Reserve | None = None) -> Chain:
         """Return a chain, as another worker process would have it."""
-        return Chain(sink, self.areas[slot], lambda: self.lock(slot), now)
+        return Chain(sink, self.areas[slot], lambda: self.lock(slot), now, reserve=reserve)
 
     def file_chain(self, path: Path) -> Chain:
         """Return a chain on a file."""

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.vault.audit.world import Page, body, read_records, write_log
-from vault.audit.chain import _STATE, TORN, Chain
+from vault.audit.chain import _STATE, Chain
+from vault.audit.sink import TORN
 from vault.audit.verify import verify
 from vault.errors import AuditFailed
 

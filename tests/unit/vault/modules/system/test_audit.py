@@ -54,6 +54,7 @@ def records(file: Path) -> list[dict[str, Any]]:
         *(({"type": "file", "options": {"file_path": path}}, "file_path") for path in (
             "/etc/passwd", "../outside.log", "/dev/full", ".", "link/x.log", "a\u0000b", "declared.log", "sub/../../outside.log",
             "a" * 300, "a/" * 5000,
+            "a.log.checkpoints", ".declared.log.reserve",
         )),
     ],
     ids=str,
