@@ -71,6 +71,7 @@ CACHED_ABSENT_MAX = 4_096  # names known not to exist: random tokens must cost l
 RESTART_SECONDS = 0.5  # a worker that cannot start is tried again no faster
 
 STRANGER_DATA_BYTES_MAX = 64 * 1024  # of a body without a token, on record; 255 hashes, as of the keys that sys/init may bring, are 20 KB
+VITAL_DATA_BYTES_MAX = 1024  # the same where it takes of the space that is kept on a full disk; a share is one hash
 AUDITED_HEADERS_MAX = 64  # as many as a request may have
 
 SPENT_GRACE_SECONDS = 10  # the last request of a spent token is answered within 5 s; only then may others clear the token away

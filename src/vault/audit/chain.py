@@ -27,6 +27,7 @@ HASH_FIELD = b',"hash":"'
 
 _LINK_BYTES = 300  # what makes a record a link of the chain: log, number, the hash before, its own
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_SPENDS_MAX = 32  # for one write: 256 KiB, more than one block of any usual file system; what then finds no room finds none
 
 # What some reader takes for the end of a line or a command, though JSON does not: C1 controls, line and paragraph separators, and
 # what turns the direction of writing.
@@ -213,7 +214,9 @@ class Chain:
         vital = [ticket for ticket in batch if ticket.vital and not ticket.left] if self._reserve is not None else []
         size = sum(len(self._prefix) + len(ticket.body) + _LINK_BYTES for ticket in vital)
         with suppress(ValueError, KeyError, TypeError, OverflowError):
-            while vital and self._reserve is not None and failure.errno in _FULL and self._reserve.spend(size):
+            for _ in range(_SPENDS_MAX):
+                if not vital or self._reserve is None or failure.errno not in _FULL or not self._reserve.spend(size):
+                    break
                 try:
                     self._write([ticket.body for ticket in vital])
                 except OSError as error:

@@ -35,10 +35,11 @@ def encode_subject(
     *,
     allowed: bool,
     headers: Mapping[str, bool] = NO_HEADERS,
+    stranger_bytes_max: int = STRANGER_DATA_BYTES_MAX,
 ) -> bytes:
     """Return the `auth` and `request` members, which both records of a request carry, as JSON text without braces.
 
-    `headers` are those to show, and whether hashed.
+    `headers` are those to show, and whether hashed. What a body without a token would take beyond `stranger_bytes_max` is one hash.
     """
     token = principal.token if principal else None
     if token and principal:
@@ -56,7 +57,7 @@ def encode_subject(
     described["path"] = request.path
     if request.data:
         data = hasher.data(request.data, mount.config.audit_non_hmac_request_keys if mount else ())
-        described["data"] = data if token else _shorten(data, hasher)
+        described["data"] = data if token else _shorten(data, hasher, stranger_bytes_max)
     if request.remote_address:
         described["remote_address"] = request.remote_address
         described["remote_port"] = request.remote_port
@@ -67,10 +68,10 @@ def encode_subject(
     return b'"auth":%b,"request":%b' % (auth, encode(described))
 
 
-def _shorten(data: Any, hasher: Hasher) -> Any:
+def _shorten(data: Any, hasher: Hasher, bytes_max: int) -> Any:
     """Return what a stranger sent, or the hash of it: many small values fill a log fifty times as fast as they come."""
     text = encode(data)
-    return data if len(text) <= STRANGER_DATA_BYTES_MAX else hasher.hash_text(text.decode())
+    return data if len(text) <= bytes_max else hasher.hash_text(text.decode())
 
 
 def _describe_headers(request: Request, headers: Mapping[str, bool], hasher: Hasher) -> dict[str, list[str]]:

@@ -16,6 +16,7 @@ from vault.audit.record import NO_HEADERS, encode, encode_response, encode_subje
 from vault.authority import Principal
 from vault.clock import SystemClock
 from vault.errors import AuditFailed, VaultError
+from vault.limits import STRANGER_DATA_BYTES_MAX, VITAL_DATA_BYTES_MAX
 from vault.logical.mount import Mount
 from vault.logical.request import Request
 from vault.logical.response import Response
@@ -151,7 +152,15 @@ class Trail:
         """Return who asked for what; encoded once, though both records of the request carry it."""
         found = self._subjects.get(hasher)
         if found is None:
-            found = encode_subject(self._request, self._principal, self._mount, hasher, allowed=self._allowed, headers=self._broker.headers)
+            found = encode_subject(
+                self._request,
+                self._principal,
+                self._mount,
+                hasher,
+                allowed=self._allowed,
+                headers=self._broker.headers,
+                stranger_bytes_max=VITAL_DATA_BYTES_MAX if self._vital else STRANGER_DATA_BYTES_MAX,
+            )
             self._subjects[hasher] = found
         return found
 

@@ -18,7 +18,7 @@ from vault.clock import SystemClock
 RESERVE_BYTES = 1024 * 1024  # a seal and three unseals write eight records, each of which costs two blocks at worst: sixteen times
 RESERVE_BYTES_MAX = 64 * 1024 * 1024  # whoever may enable a device cannot fill a disk with it
 SUFFIX = ".reserve"
-_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _MODE = 0o600
 _BLOCK_BYTES = 4096  # of most file systems; where blocks are larger, a record asks more than once
 _STAT_BLOCK_BYTES = 512
@@ -48,9 +48,12 @@ class Reserve:
             return
         self._keep_at = now + _KEEP_SECONDS
         try:
-            file = self._open()
+            file = self._open(os.O_CREAT)
             try:
-                if os.fstat(file).st_blocks * _STAT_BLOCK_BYTES < self._size:
+                found = os.fstat(file)
+                if found.st_size > self._size:  # less is to be kept than before
+                    os.ftruncate(file, self._size)
+                if found.st_blocks * _STAT_BLOCK_BYTES < self._size:
                     os.posix_fallocate(file, 0, self._size)
             finally:
                 os.close(file)
@@ -64,7 +67,7 @@ class Reserve:
         except OSError:
             return False
         try:
-            left = os.fstat(file).st_size
+            left = min(os.fstat(file).st_size, self._size)
             blocks = size // _BLOCK_BYTES + 2  # one for the part of a block at its end, one for where the log's last block was full
             os.ftruncate(file, max(left - blocks * _BLOCK_BYTES, 0))
         except OSError:
@@ -79,9 +82,10 @@ class Reserve:
         with suppress(OSError):
             self._path.unlink()
 
-    def _open(self) -> int:
-        file = os.open(self._path, _FLAGS, _MODE)
-        if not stat.S_ISREG(os.fstat(file).st_mode):
+    def _open(self, flags: int = 0) -> int:
+        file = os.open(self._path, _FLAGS | flags, _MODE)
+        found = os.fstat(file)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
             os.close(file)
-            raise OSError("not a regular file")
+            raise OSError("not a regular file of one name")
         return file

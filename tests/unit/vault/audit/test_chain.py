@@ -1,3 +1,4 @@
+import errno
 import threading
 import time
 from pathlib import Path
@@ -204,3 +205,37 @@ def test_parse_line_refuses_what_is_no_record(line: bytes) -> None:
     """Anything else than a record is refused as a value, never by another exception."""
     with pytest.raises(ValueError):
         parse_line(line)
+
+
+class FullSink(FileSink):
+    """A disk that is full whatever is given up."""
+
+    def write(self, data: bytes, position: Position) -> Position:
+        """Refuse."""
+        raise OSError(errno.ENOSPC, "full")
+
+
+class Endless:
+    """A reserve that says that there is more, as often as it is asked."""
+
+    spent = 0
+
+    def keep(self) -> None:
+        """Do nothing."""
+
+    def end(self) -> None:
+        """Do nothing."""
+
+    def spend(self, size: int) -> bool:
+        """Count."""
+        del size
+        self.spent += 1
+        return self.spent < 1000
+
+
+def test_reserve_is_not_emptied_for_one_record(tmp_path: Path) -> None:
+    """Where giving up space makes no room, most of it stays, and others wait for the log only shortly."""
+    reserve = Endless()
+    with pytest.raises(AuditFailed):
+        Page().chain(FullSink(tmp_path / "log"), reserve=reserve).append(body(1), vital=True)
+    assert 0 < reserve.spent <= 32

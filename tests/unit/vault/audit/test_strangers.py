@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from tests.unit.vault.audit.world import MOUNT, Page, make_principal, make_request, read_records
+from vault.authority import Principal
 from vault.errors import PermissionDenied
-from vault.limits import STRANGER_DATA_BYTES_MAX
+from vault.limits import STRANGER_DATA_BYTES_MAX, VITAL_DATA_BYTES_MAX
 from vault.logical.request import Request
+from vault.modules.policy.acl import EMPTY_ACL
 from vault.secret import Secret
 
 LARGE: dict[str, dict[str, Any]] = {
@@ -35,6 +37,16 @@ def test_large_body_takes_little_of_the_log(tmp_path: Path, token: Secret | None
     assert shown == [shown[0]] * 4
     assert shown[0].startswith("hmac-sha256:")
     assert log.stat().st_size < 4 * STRANGER_DATA_BYTES_MAX
+
+
+def test_vital_body_takes_little_of_the_reserve(tmp_path: Path) -> None:
+    """Shares come without a token, also from those who have none: a record of that takes no more than a share needs."""
+    log, page = tmp_path / "log", Page()
+    request = make_request(data={"key": "00", "more": [1] * 500}, token=None)
+    with page.broker(page.device(log)).open(request) as trail:
+        trail.admit(Principal(request=request, token=None, acl=EMPTY_ACL), MOUNT, vital=True)
+        trail.close(None)
+    assert log.stat().st_size < 4 * VITAL_DATA_BYTES_MAX
 
 
 def test_small_body_is_shown_by_member(tmp_path: Path) -> None:

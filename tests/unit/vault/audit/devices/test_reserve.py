@@ -26,13 +26,15 @@ def test_no_space_without_a_reserve(tmp_path: Path) -> None:
     assert not Reserve(tmp_path / "gone" / "log").spend(1)
 
 
-@pytest.mark.parametrize("what", ["link", "folder", "fifo"])
+@pytest.mark.parametrize("what", ["link", "name", "folder", "fifo"])
 def test_only_a_plain_file_is_a_reserve(tmp_path: Path, what: str) -> None:
     """Whoever may write to the folder cannot have another file cut or grown by the server."""
     target, place = tmp_path / "target", reserve_path(tmp_path / "log")
     target.write_bytes(b"x" * 3 * BLOCK)
     if what == "link":
         place.symlink_to(target)
+    elif what == "name":
+        place.hardlink_to(target)
     elif what == "folder":
         place.mkdir()
     else:
@@ -75,6 +77,18 @@ def test_reserve_is_made_whole_after_a_while(tmp_path: Path) -> None:
     clock.now += 11
     reserves[0].keep()
     assert place.stat().st_size == 8 * BLOCK
+
+
+def test_larger_file_gives_up_no_more_than_was_kept(tmp_path: Path) -> None:
+    """Blocks that a file only claims to have would be asked for one after the other, while all wait for the log."""
+    reserve, place = Reserve(tmp_path / "log", 8 * BLOCK), reserve_path(tmp_path / "log")
+    reserve.keep()
+    os.truncate(place, 1 << 40)
+    assert reserve.spend(1)
+    assert place.stat().st_size == 6 * BLOCK
+    os.truncate(place, 1 << 40)
+    Reserve(tmp_path / "log", 4 * BLOCK).keep()
+    assert place.stat().st_size == 4 * BLOCK
 
 
 def test_end_removes_it(tmp_path: Path) -> None:
