@@ -10,9 +10,9 @@ import os
 import resource
 import signal
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,6 +25,7 @@ from api.app import App, create_app
 from api.balance import Balance
 from api.entrance import Entrance, make_entrances
 from api.reload import Reloader
+from api.scratch import discard, scratch_folder
 from api.vault.sink import log_unexpected
 from api.worker import Worker
 from vault import config, limits, log
@@ -106,6 +107,8 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no typ
         embedded: Embedded | None,
         entrances: Sequence[Entrance],
         read: Callable[[], Settings],
+        *,
+        scratch: Path | None = None,
     ) -> None:
         self.settings = settings
         self.service = service
@@ -114,6 +117,7 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no typ
         self.balance = Balance()
         service.operations.count_connections = self.balance.count_all
         self._embedded = embedded
+        self._scratch = scratch
         self._arbiter_pid = os.getpid()
         super().__init__()
 
@@ -138,6 +142,11 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no typ
                 self._embedded.ensure_running()
             except Exception as error:  # noqa: BLE001 - the arbiter must survive whatever is wrong with PostgreSQL
                 log_unexpected(error)
+
+    def tidy(self) -> None:
+        """Delete, for an arbiter that was killed, what it would have deleted."""
+        if self._scratch is not None:
+            discard(self._scratch)
 
     def reload_settings(self) -> None:
         """Read the settings anew, for this process."""
@@ -203,20 +212,12 @@ def _postgresql(settings: Settings) -> Iterator[Embedded | None]:
 
 
 @contextmanager
-def _scratch(settings: Settings) -> Iterator[str]:
-    """Make a folder for what is thrown away at the end."""
+def _scratch(settings: Settings) -> Iterator[Path | None]:
     if settings.storage.kind != "inmem":
-        yield ""
+        yield None
         return
-    owner = os.getpid()
-    folder = tempfile.TemporaryDirectory(prefix="health-vault-", ignore_cleanup_errors=True)
-    try:
-        yield folder.name
-    finally:
-        if os.getpid() == owner:
-            folder.cleanup()
-        else:
-            folder._finalizer.detach()  # type: ignore[attr-defined]  # noqa: SLF001 - else each worker deletes it at its end
+    with scratch_folder() as folder:
+        yield folder
 
 
 @contextmanager
@@ -241,7 +242,8 @@ def serve(settings: Settings, read: Callable[[], Settings]) -> NoReturn:
         _log.warning(warning)
     protect_memory()
     with _scratch(settings) as scratch:
-        settled = config.settle(settings, scratch)
+        settle = partial(config.settle, scratch=str(scratch or ""))
+        settled = settle(settings)
         with _postgresql(settled) as embedded, _host_page(settled) as page:
             service = build(settled, page)
             dev = service.prepare()
@@ -251,7 +253,7 @@ def serve(settings: Settings, read: Callable[[], Settings]) -> NoReturn:
             gc.set_threshold(*_GC_THRESHOLDS)
             arbiter = os.getpid()
             try:
-                Application(settled, service, embedded, entrances, lambda: config.settle(read(), scratch)).run()
+                Application(settled, service, embedded, entrances, lambda: settle(read()), scratch=scratch).run()
             finally:
                 if os.getpid() == arbiter:  # workers leave this block, too
                     service.retire()

@@ -26,6 +26,7 @@ from api.tls import TlsFailure
 from vault import limits
 from vault.clock import SystemClock
 from vault.errors import Overloaded
+from vault.syscall import follow_parent
 
 _clock = SystemClock()
 _log = structlog.get_logger(__name__)
@@ -63,6 +64,11 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
         super().init_signals()
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Stop. The arbiter says so, or the kernel when the arbiter was killed."""
+        super().handle_exit(sig, frame)
+        self.is_parent_alive()
+
     def handle_quit(self, sig: int, frame: Any) -> None:
         """Stop at once; the kernel ends what has not ended by itself soon."""
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -71,6 +77,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
 
     def run(self) -> None:
         """Serve until told to stop; a service that cannot start makes the arbiter try again, not give up."""
+        follow_parent(signal.SIGTERM)
         self._set_places(os.sysconf("SC_OPEN_MAX") - _DESCRIPTORS_RESERVED)
         self.entrances = dict(zip(self.sockets, self.app.entrances, strict=True))
         self.parking = Parking(self.poller, self._wake)
@@ -85,6 +92,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
         finally:
             self.app.service.stop_worker()
             if self.orphaned:
+                self.app.tidy()
                 # Nobody is left to kill what hangs, and the port must become free.
                 sys.stdout.flush()
                 os._exit(0)
@@ -128,8 +136,8 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
     # -- connections ---------------------------------------------------------------------------------------------------
 
     def accept(self, listener: Any) -> None:
-        """Take one connection, unless another worker should; without descriptors, leave it in the queue until an idle one has gone."""
-        if self._is_for_another():
+        """Take one connection, unless another or nobody should; without descriptors, leave it in the queue until an idle one has gone."""
+        if self.orphaned or self._is_for_another():
             return
         try:
             client, address = listener.accept()

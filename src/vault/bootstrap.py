@@ -55,7 +55,7 @@ from vault.modules.system.tune import TunePaths
 from vault.modules.system.ui import UiPaths
 from vault.modules.system.version import record_release, version_paths
 from vault.modules.system.wrapping import WrappingPaths
-from vault.mounts import Mounts, Registry, default_mounts
+from vault.mounts import KV_KINDS, Mounts, Registry, default_mounts
 from vault.operations import Operations, Sources
 from vault.revocation import Revoker, Runner
 from vault.root_generation import RootGeneration
@@ -148,7 +148,7 @@ class Service:
                 ("secret", "system"): {"": system},
                 ("secret", "identity"): {"": Backend(kind="identity", paths=(), help="The identity store.")},
                 ("secret", "cubbyhole"): {"": cubbyhole()},
-                ("secret", "kv"): KV_VERSIONS,
+                **{("secret", kind): KV_VERSIONS for kind in KV_KINDS},
                 ("auth", "token"): {"": token_backend.build(self._tokens, self._policies, self._mounts, revoker)},
             }
         )

@@ -19,6 +19,7 @@ from vault.settings import AuditDevice, Checkpoints, ClientSettings, Listener, P
 
 PREFIX = "HEALTH_VAULT_"
 KEY_BYTES = 32
+SCRATCH_DATA = "data"  # where a throw-away PostgreSQL lives in its scratch folder
 _CHECKPOINT_KINDS = ("file", "syslog", "postgres")
 
 
@@ -322,7 +323,7 @@ def settle(settings: Settings, scratch: str) -> Settings:
     storage = settings.storage
     default = AuditDevice(kind="postgres", name="postgres")
     if storage.kind == "inmem":
-        storage = replace(storage, path=str(Path(scratch, "data")))
+        storage = replace(storage, path=str(Path(scratch, SCRATCH_DATA)))
         folder = settings.audit_dir or scratch
         default = AuditDevice(kind="file", name="file", options={"file_path": str(Path(folder, "audit.log"))})
     return replace(settings, storage=storage, audit=settings.audit or (default,))

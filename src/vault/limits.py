@@ -74,6 +74,8 @@ STRANGER_DATA_BYTES_MAX = 64 * 1024  # of a body without a token, on record; 255
 VITAL_DATA_BYTES_MAX = 1024  # the same where it takes of the space that is kept on a full disk; a share is one hash
 AUDITED_HEADERS_MAX = 64  # as many as a request may have
 
+OTP_BYTES_MIN = 28  # of a pad, and so of its root token: what Vault takes, so what its clients have built in; 143 bits
+OTP_BYTES_MAX = 47  # 256 bits of token; more than the keys that guard it would add nothing
 SPENT_GRACE_SECONDS = 10  # the last request of a spent token is answered within 5 s; only then may others clear the token away
 
 # AES-GCM with random nonces may repeat one with probability 2^-32 after 2^32 uses of a key. Vault's bound leaves a tenth of that.

@@ -22,6 +22,8 @@ PATH = "core/mounts"
 RESERVED = ("sys/", "auth/", "cubbyhole/", "identity/", "audit/")
 # Where the built-in backends live; they can be neither removed nor moved.
 BUILT_IN = ("sys/", "cubbyhole/", "identity/", "auth/token/")
+GENERIC = "generic"  # kv by the name that it had before it had versions; it keeps that name, and begins without
+KV_KINDS = frozenset({"kv", GENERIC})
 _ALIASES: Mapping[str, tuple[str, Mapping[str, str]]] = {"kv-v1": ("kv", {"version": "1"}), "kv-v2": ("kv", {"version": "2"})}
 _NAME_MAX = 512
 _COLUMNS = tuple(field.name for field in fields(Mount) if field.name != "lifetimes")

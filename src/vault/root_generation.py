@@ -1,6 +1,7 @@
 """A new root token for a quorum of shareholders. It leaves encrypted: by a one-time pad that whoever began was shown, or to their key.
 
-As with a rekey, what has been given so far is one encrypted row for all workers of all hosts.
+The token is as long as its pad, whoever made the pad. As with a rekey, what has been given so far is one encrypted row for all
+workers of all hosts.
 """
 
 import binascii
@@ -10,10 +11,11 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
+from vault import limits
 from vault.crypto import random
 from vault.crypto.pgp import load_key, parse_key
 from vault.errors import InvalidRequest
-from vault.modules.auth.tokens import ID_CHARACTERS, SERVICE_PREFIX, Issued
+from vault.modules.auth.tokens import ID_CHARACTERS, SERVICE_PREFIX, Issued, make_service_id
 from vault.seal import Seal
 from vault.secret import Secret
 from vault.shares import GENERATION, check_share, has_share, make_nonce
@@ -21,7 +23,7 @@ from vault.storage.transaction import Transaction
 
 OTP_CHARACTERS = len(SERVICE_PREFIX) + ID_CHARACTERS
 
-Issue = Callable[[Transaction], Issued]
+Issue = Callable[[Transaction, str], Issued]  # takes the id of the token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -64,7 +66,7 @@ class RootGeneration:
         """Begin; return also the pad that was made, empty if the caller brought one or a key."""
         fingerprint, made = "", ""
         if otp:
-            if len(otp.reveal().encode()) != OTP_CHARACTERS:
+            if not limits.OTP_BYTES_MIN <= len(otp.reveal().encode()) <= limits.OTP_BYTES_MAX:
                 raise InvalidRequest("OTP string has incorrect length")
         elif pgp_key:
             fingerprint = _find_fingerprint(pgp_key)
@@ -95,7 +97,8 @@ class RootGeneration:
         if self._seal.prove(transaction, given, "root generation") is None:
             return Step(generation=self._save(transaction, replace(generation, given=given)), progress=len(given))
         transaction.delete(GENERATION)
-        token = self._issue(transaction).id
+        length = len(generation.otp.encode()) or OTP_CHARACTERS
+        token = self._issue(transaction, make_service_id(length)).id
         return Step(generation=generation, progress=len(given), encoded_token=_encode(token, generation))
 
     def forget_given(self, transaction: Transaction, nonce: str) -> None:

@@ -19,6 +19,12 @@ _STATX_BYTES = 256
 _AT_FDCWD = -100
 _AT_SYMLINK_NOFOLLOW = 0x100
 _STATX_BASIC_STATS = 0x7FF
+_PR_SET_PDEATHSIG = 1
+
+
+def follow_parent(number: int) -> None:
+    """Have the kernel send this process a signal when the thread that forked it ends; not if it has ended already."""
+    _libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
 
 
 class FileLock:

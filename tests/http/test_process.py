@@ -3,6 +3,7 @@ import signal
 import socket
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from tests.http.conftest import WORKERS, Running, await_true, read_all, read_answer
@@ -37,6 +38,16 @@ def test_workers_end_when_the_arbiter_is_killed(own_server: Running) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(("127.0.0.1", own_server.port))
+
+
+def test_nobody_answers_once_the_arbiter_was_killed(own_server: Running) -> None:
+    """Whoever starts a server on the same port at once never hears its predecessor."""
+    own_server.process.kill()
+    own_server.process.wait()
+    for _ in range(2 * WORKERS):
+        with suppress(ConnectionError), own_server.connect() as late:
+            late.sendall(GET)
+            assert read_all(late).data == b""
 
 
 def test_stop_lets_running_requests_finish(own_server: Running) -> None:

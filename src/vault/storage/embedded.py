@@ -5,7 +5,6 @@ folder that only the database's user may enter, nothing listens on TCP, and the 
 PostgreSQL gets a user of its own, because it refuses to be root.
 """
 
-import ctypes
 import fcntl
 import hashlib
 import os
@@ -30,6 +29,7 @@ from vault.clock import SystemClock
 from vault.errors import StorageUnavailable
 from vault.storage import statement
 from vault.storage.passage import let_pass
+from vault.syscall import follow_parent
 
 SYSTEM_USER = "health-vault-db"
 DATABASE_USER = "vault"  # owns everything in it
@@ -42,7 +42,6 @@ CLAIM_SECONDS_MAX = 5.0  # a predecessor may be on its way out
 _POLL_SECONDS = 0.02
 _QUIT_SECONDS_MAX = 5.0
 _ROOT_LENGTH_MAX = 60  # a socket's address holds 107 bytes
-_PR_SET_PDEATHSIG = 1
 _ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}  # nothing of ours: tokens, passwords, PGOPTIONS
 _BIN = POSTGRES_VERSIONS[18]
 _monotonic = SystemClock.monotonic
@@ -142,12 +141,16 @@ class Embedded:
             self._process.send_signal(signal.SIGINT)  # fast shutdown: sessions end, all is written
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(STOP_SECONDS_MAX)
+        self.discard()
+        os.close(self._claim)
+        self._claim = None
+
+    def discard(self) -> None:
+        """End what runs without its owner, and delete what is not to stay."""
         self._end_leftover()
         shutil.rmtree(self._socket_folder, ignore_errors=True)
         if self._throw_away:
             shutil.rmtree(self._folder, ignore_errors=True)
-        os.close(self._claim)
-        self._claim = None
 
     # -- steps --------------------------------------------------------------------------------------------------------
 
@@ -302,10 +305,9 @@ def _find_user() -> _User:
 
 def _die_with_parent(parent: int) -> Callable[[], None]:
     """Return what makes the child stop (immediate shutdown) when the process that started it dies."""
-    prctl = ctypes.CDLL(None).prctl
 
     def run() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)
+        follow_parent(signal.SIGQUIT)
         if os.getppid() != parent:
             os._exit(1)
 

@@ -4,7 +4,6 @@ from tests.compat.differential.case import c, junk
 
 TUNE = "sys/mounts/m1/tune"
 WILDCARD = "characters that are wildcards in policies are no part of a mount's path for us"
-GENERIC = "the name that kv had before it had versions is not known to us"
 # The reference lets a header of its own through to these built-in mounts.
 HEADERS = ("config.passthrough_request_headers", "data.config.passthrough_request_headers")
 DURATION_JUNK = (
@@ -91,8 +90,24 @@ TABLE = (
     c("GET", "sys/mounts/v2"),
     c("PUT", "sys/mounts/v1", {"type": "kv-v1"}),
     c("GET", "sys/mounts/v1"),
-    c("PUT", "sys/mounts/gen", {"type": "generic"}, differs=GENERIC, allowed=(400,)),
-    c("GET", "sys/mounts/gen", differs=GENERIC, allowed=(400,)),
+    # kv by its first name
+    *(c("PUT", "sys/mounts/gen", {"type": "generic", "options": {"version": version}}) for version in ("1", "2", "9", "")),
+    c("GET", "sys/mounts/gen"),
+    c("PUT", "sys/auth/gen", {"type": "generic"}),
+    c("DELETE", "sys/mounts/gen"),
+    c("PUT", "sys/mounts/gen", {"type": "generic", "options": {"other": "x"}}),
+    c("GET", "sys/mounts/gen"),
+    c("GET", "sys/mounts/gen/tune"),
+    c("GET", "sys/internal/ui/mounts/gen"),
+    c("PUT", "gen/one", {"a": "b", "ttl": "1h"}),
+    c("GET", "gen/one"),
+    c("LIST", "gen/"),
+    c("DELETE", "gen/one"),
+    c("GET", "gen/one"),
+    c("PUT", "sys/mounts/gen/tune", {"options": {"version": "9"}}),
+    c("PUT", "sys/mounts/gen/tune", {"options": {"version": "2"}}),
+    c("GET", "sys/mounts/gen"),
+    c("PUT", "sys/mounts/gen/tune", {"options": {"version": "1"}}),
     c("DELETE", "sys/mounts/gen"),
     c("DELETE", "sys/mounts/nosuch"),
     c("DELETE", "sys/mounts/sys"),

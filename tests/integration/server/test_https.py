@@ -134,7 +134,7 @@ def test_real_clients_are_served_over_https(folder: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("whole", [False, True])
 def test_killed_server_leaves_nothing_and_starts_again(folder: Path, whole: bool) -> None:
-    """After SIGKILL of the arbiter, or of all its processes, no process stays, and the same port serves again."""
+    """After SIGKILL of the arbiter, or of all its processes, no process and no file stays, and the same port serves again."""
     port = free_port()
     with _started(folder, port) as server:
         assert len(_processes(folder)) > WORKERS + 1  # PostgreSQL is among them
@@ -150,6 +150,7 @@ def test_killed_server_leaves_nothing_and_starts_again(folder: Path, whole: bool
         while left := _processes(folder):
             assert time.monotonic() < deadline, left
             time.sleep(0.1)
+        assert list(folder.glob("health-vault-*")) == []
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(("127.0.0.1", port))

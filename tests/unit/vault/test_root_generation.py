@@ -9,6 +9,7 @@ from pysequoia import Tsk, decrypt
 from tests.unit.vault.fault import RefusingBroker
 from tests.unit.vault.holders import Holders
 from tests.unit.vault.modules.system.world import World
+from vault import limits
 from vault.errors import AuditFailed, InvalidRequest, PermissionDenied, Sealed
 from vault.logical.operation import Operation
 from vault.root_generation import OTP_CHARACTERS
@@ -111,6 +112,20 @@ def test_wrong_shares_nonces_and_pads_are_refused(host: Holders) -> None:
     assert host.ask(Operation.READ, f"{BARE}/attempt")["progress"] == 0
     host.ask(Operation.DELETE, f"{BARE}/attempt")
     assert host.ask(Operation.DELETE, f"{BARE}/attempt") is None
+
+
+@pytest.mark.parametrize("length", [limits.OTP_BYTES_MIN, OTP_CHARACTERS, limits.OTP_BYTES_MAX])
+def test_token_is_as_long_as_the_pad(host: Holders, length: int) -> None:
+    """Clients bring pads of Vault's length, which is not ours."""
+    for refused in (limits.OTP_BYTES_MIN - 1, limits.OTP_BYTES_MAX + 1):
+        with pytest.raises(InvalidRequest, match="incorrect length"):
+            start(host, otp="a" * refused)
+    pad = "BMjzW3wAsEzINXCM05Wbas3u9zSl".ljust(length, "x")
+    nonce = start(host, otp=pad)["nonce"]
+    done: Any = [give(host, nonce, key) for key in host.keys[:3]][-1]
+    token = decode(host, done["encoded_token"], pad)
+    assert (len(token), token[:4]) == (length, "hvs.")
+    assert host.read("auth/token/lookup-self", token=token)["policies"] == ["root"]
 
 
 def test_token_leaves_for_the_owner_of_a_key(host: Holders) -> None:

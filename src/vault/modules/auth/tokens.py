@@ -35,6 +35,11 @@ _BATCH_AAD = "sys/token/batch"
 _CUBBYHOLE_ROWS = 100  # deleted one by one
 
 
+def make_service_id(length: int = len(SERVICE_PREFIX) + ID_CHARACTERS) -> str:
+    """Return the id of a new service token, of this many characters in all."""
+    return SERVICE_PREFIX + random.random_base62(length - len(SERVICE_PREFIX))
+
+
 class Keys(Protocol):
     """What the token store needs of the open barrier."""
 
@@ -143,7 +148,7 @@ class TokenStore:
         if token.kind is TokenKind.BATCH:
             sealed = self._keys.encrypt(_BATCH_AAD, msgspec.json.encode(token))
             return Issued(Secret(_encode_batch(sealed)), token)
-        token_id = token_id or SERVICE_PREFIX + random.random_base62(ID_CHARACTERS)
+        token_id = token_id or make_service_id()
         token = replace(
             token,
             key=self.hash_id(token_id),

@@ -24,7 +24,7 @@ _NONE = Secret("")
 class StartArgs:
     """How the token is to be encrypted."""
 
-    otp: Secret = arg(SECRET, "A pad as long as a token; made by the server if missing.", default=_NONE)
+    otp: Secret = arg(SECRET, "A pad of 28 to 47 bytes, and so long will the token be; made by the server if missing.", default=_NONE)
     pgp_key: str = arg(STRING, "The OpenPGP key that the token is encrypted to, in place of a pad.", default="")
 
 

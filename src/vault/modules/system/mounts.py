@@ -15,7 +15,7 @@ from vault.logical.context import Context, SystemContext
 from vault.logical.mount import Mount
 from vault.logical.response import Response, Shape
 from vault.modules.system.mount_config import describe_mount, parse_config
-from vault.mounts import RESERVED, Mounts, parse_mount_path
+from vault.mounts import GENERIC, RESERVED, Mounts, parse_mount_path
 from vault.revocation import Revoker
 from vault.storage.view import View
 
@@ -142,6 +142,8 @@ class MountPaths:
             raise InvalidRequest(f'cannot mount "{place}"')
         if kind in _UNMOUNTABLE:
             raise InvalidRequest(f'mount type of "{kind}" is not mountable')
+        if kind == GENERIC and (args.options or {}).get("version"):
+            raise InvalidRequest('secrets engine "generic" does not allow setting a version')
         self._add(context, args, parse_mount_path(place), kind)
 
     def enable(self, context: SystemContext, args: EnableArgs) -> None:

@@ -25,13 +25,12 @@ from vault.modules.system.mount_config import (
     with_lease_times,
 )
 from vault.modules.system.mounts import AUTH, MountPath, notify
-from vault.mounts import BUILT_IN, Mounts
+from vault.mounts import BUILT_IN, KV_KINDS, Mounts
 from vault.revocation import Runner
 from vault.storage.transaction import Transaction
 from vault.storage.view import View
 
 _TOKEN_MOUNT = "auth/token/"  # noqa: S105 - a path
-_KV = "kv"
 _UPGRADED = "2"
 # The reference names the new version "0" here; clients show the sentence and do not read it.
 _UPGRADING = (
@@ -163,7 +162,7 @@ class TunePaths:
     def finish_all(self) -> None:
         """Finish the upgrades that somebody began and did not end."""
         for mount in self._store.run(self._mounts.table).mounts:
-            if mount.kind == "kv" and _version(mount) == "2":
+            if mount.kind in KV_KINDS and _version(mount) == "2":
                 self.finish_upgrade(mount)
 
     def _move_some(self, mount: Mount, transaction: Transaction) -> bool:
@@ -209,7 +208,7 @@ def _version(mount: Mount) -> str:
 
 
 def _check_version(mount: Mount, args: TuneArgs, old: str, new: str) -> None:
-    if mount.kind != _KV or "version" not in (args.options or {}):
+    if mount.kind not in KV_KINDS or "version" not in (args.options or {}):
         return
     if new not in {"1", _UPGRADED}:
         raise InvalidRequest(f"invalid version provided: {new}")

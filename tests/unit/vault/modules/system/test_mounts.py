@@ -18,6 +18,7 @@ REFUSALS: list[Any] = [
     ("bad", {"type": 5}, "plugin not found in the catalog: 5"),
     *(("bad", {"type": kind}, f'mount type of "{kind}" is not mountable') for kind in ("system", "token", "cubbyhole", "identity")),
     ("bad", {"type": "kv", "options": {"version": "9"}}, "invalid version provided: 9"),
+    ("bad", {"type": "generic", "options": {"version": "1"}}, 'secrets engine "generic" does not allow setting a version'),
     ("bad", {"type": "kv", "options": "x"}, "options"),
     ("bad", {"type": "kv", "config": "x"}, "config"),
     ("bad", {"type": "kv", "local": "x"}, "local"),

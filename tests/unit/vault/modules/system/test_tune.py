@@ -111,6 +111,17 @@ def test_upgrade_moves_secrets_to_the_versioned_layout(mounted: World) -> None:
     assert mounted.write(PLACE, options={"version": "2"}) is None
 
 
+def test_mount_of_the_first_name_is_upgraded_too(mounted: World) -> None:
+    """`generic` is kv without versions until it is tuned, and keeps its name."""
+    mounted.write("sys/mounts/old", type="generic")
+    mounted.write("old/s", k=1)
+    mounted.write("sys/mounts/old/tune", options={"version": "2"})
+    assert mounted.read("old/data/s")["data"] == {"k": 1}
+    assert mounted.read("sys/mounts/old")["type"] == "generic"
+    with pytest.raises(InvalidRequest, match="cannot downgrade mount from version 2"):
+        mounted.write("sys/mounts/old/tune", options={"version": "1"})
+
+
 def test_tune_holds_on_every_worker(mounted: World) -> None:
     """What one worker acknowledged, the next request of another sees."""
     other = mounted.worker()

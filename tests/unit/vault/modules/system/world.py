@@ -58,7 +58,7 @@ from vault.modules.system.ui import UiPaths
 from vault.modules.system.ui_headers import ui_header_paths
 from vault.modules.system.version import record_release, version_paths
 from vault.modules.system.wrapping import WrappingPaths
-from vault.mounts import Mounts, Registry, default_mounts
+from vault.mounts import KV_KINDS, Mounts, Registry, default_mounts
 from vault.quota import Quotas
 from vault.revocation import Revoker
 from vault.root_generation import RootGeneration
@@ -112,7 +112,7 @@ class Worker:
                 ("secret", "system"): {"": system},
                 ("secret", "identity"): {"": Backend(kind="identity", paths=(), help="Identities.")},
                 ("secret", "cubbyhole"): {"": cubbyhole()},
-                ("secret", "kv"): VERSIONS,
+                **{("secret", kind): VERSIONS for kind in KV_KINDS},
                 ("auth", "token"): {"": token_backend.build(self.tokens, self.policies, self.mounts, self.revoker)},
             }
         )
@@ -265,12 +265,12 @@ class World:
             worker.mounts.add(transaction, mount)
         worker.policies.install_defaults(transaction)
         record_release(transaction, self.clock.now())
-        return self.issue_root(worker, ROOT)(transaction)
+        return self.issue_root(worker)(transaction, ROOT)
 
-    def issue_root(self, worker: Worker, token_id: str = "") -> Callable[[Transaction], Issued]:
+    def issue_root(self, worker: Worker) -> Callable[[Transaction, str], Issued]:
         """Return how a worker makes a root token."""
 
-        def issue(transaction: Transaction) -> Issued:
+        def issue(transaction: Transaction, token_id: str) -> Issued:
             seconds = self.clock.ns // 10**9
             token = Token(
                 key="", policies=("root",), path="auth/token/root", display_name="root", creation_time=seconds, issued_ns=self.clock.ns
