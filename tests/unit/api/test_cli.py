@@ -102,7 +102,8 @@ def test_refused_start_is_told_in_the_log(tmp_path: Path) -> None:
 @pytest.mark.parametrize("arguments", [["-h"], ["server", "-h"], ["kv", "get", "-h"]])
 def test_short_help(arguments: list[str]) -> None:
     """As Vault's command line has it."""
-    assert CliRunner().invoke(commands, arguments).output.startswith("Usage: ")
+    answer = CliRunner().invoke(commands, arguments)
+    assert (answer.exit_code, answer.output.startswith("Usage: ")) == (0, True)
 
 
 def test_secret_has_no_flag() -> None:
