@@ -7,10 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import click
+import structlog
 
 from vault.cli.group import commands
 from vault.config import load_settings
 from vault.config_file import WrongSetting
+from vault.errors import VaultError
 from vault.options import BLOCKS, TOP
 from vault.settings import Settings
 
@@ -60,6 +62,9 @@ def server(*, dev: bool, dev_listen_address: str | None, files: tuple[str, ...],
             serve(settings, read)
     except WrongSetting as wrong:
         raise click.ClickException(str(wrong)) from None
+    except VaultError as refusal:  # its text is public; where the log goes to a file, that must hold it, too
+        structlog.get_logger(__name__).error("cannot start", reason=str(refusal))
+        raise click.ClickException(f"cannot start: {refusal}") from None
     except Exception as error:  # noqa: BLE001 - whatever it is, an operator wants a sentence, and its place in the log
         log_unexpected(error)
         raise click.ClickException(f"cannot start: {type(error).__name__}: {error}") from None

@@ -30,6 +30,7 @@ from api.vault.sink import log_unexpected
 from api.worker import Worker
 from vault import config, limits, log
 from vault.bootstrap import DevServer, Service, build
+from vault.config_file import WrongSetting
 from vault.host import HostPage
 from vault.settings import Settings
 from vault.storage.capacity import choose_limit
@@ -233,9 +234,18 @@ def _host_page(settings: Settings) -> Iterator[HostPage]:
             page.erase()
 
 
+def _require_folders(settings: Settings) -> None:
+    """Raise WrongSetting where a file could not be written: gunicorn would say so in its own words, and only at the very end."""
+    for name in ("log_file", "pid_file"):
+        path = getattr(settings, name)
+        if path and not os.access(Path(path).parent, os.W_OK | os.X_OK):
+            raise WrongSetting(f"{name} {path}: expected a path in a folder that exists and can be written")
+
+
 def serve(settings: Settings, read: Callable[[], Settings]) -> NoReturn:
     """Run the server until it is stopped; `read` returns the settings as they are when it is called. Raises WrongSetting."""
     os.umask(0o077)  # before the first file is made
+    _require_folders(settings)
     log.configure(settings)
     entrances = make_entrances(settings)
     for warning in settings.warnings:
@@ -262,6 +272,7 @@ def serve(settings: Settings, read: Callable[[], Settings]) -> NoReturn:
 
 def check_settings(settings: Settings) -> None:
     """Make what a server makes of its settings before it opens anything; raises WrongSetting."""
+    _require_folders(settings)
     make_entrances(settings)
     build(config.settle(settings, "/"), HostPage())
 

@@ -69,7 +69,7 @@ def _set_suites(context: SSL.Context, names: str) -> None:
         if older:
             context.set_cipher_list(":".join(older).encode())
     except SSL.Error:
-        raise WrongSetting(f"tls_cipher_suites {names!r}: expected OpenSSL's names of suites") from None
+        raise WrongSetting(f"tls_cipher_suites {names!r}: expected OpenSSL's names of suites, like ECDHE-RSA-AES128-GCM-SHA256") from None
 
 
 def _set_certificate(context: SSL.Context, tls: Tls) -> None:

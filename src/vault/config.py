@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vault import options
-from vault.config_file import LABELS, File, Found, Stanza, WrongSetting, list_files, parse_file, read_file
+from vault.config_file import LABELS, File, Found, Stanza, WrongSetting, list_files, parse_block, read_file
 from vault.options import Option
 from vault.secret import Secret
 from vault.settings import AuditDevice, Checkpoints, ClientSettings, Listener, Proxies, Settings, StaticSeal, Storage, Tls
@@ -96,7 +96,7 @@ def combine(*, dev: bool, flags: Mapping[str, Any], environment: Mapping[str, st
     return Settings(
         listeners=_read_listeners(sources, top["max_request_size"]),
         storage=_read_storage(sources, top["data_dir"], dev=dev),
-        audit=tuple(_read_device(sources, stanza) for stanza in sources.stanzas.get("audit", ())),
+        audit=_read_devices(sources),
         checkpoints=_read_checkpoints(sources),
         seal=_read_seal(sources),
         default_lease_seconds=top["default_lease_ttl"],
@@ -136,8 +136,8 @@ def _gather(files: tuple[File, ...], environment: Mapping[str, str]) -> Mapping[
         variable = f"{PREFIX}{kind.upper()}"
         text = environment.get(variable)
         of_files = tuple(tuple(stanza for stanza in file.stanzas if stanza.kind == kind) for file in files)
-        if text and LABELS[kind]:
-            of_files = (parse_file(f'{{"{kind}": {text}}}', variable).stanzas,)
+        if text:
+            of_files = (parse_block(kind, text, variable),)
         if kind in {"listener", "audit"}:
             gathered[kind] = tuple(stanza for group in of_files for stanza in group)
             continue
@@ -227,7 +227,18 @@ def _read_storage(sources: Sources, data_dir: str, *, dev: bool) -> Storage:
     return Storage(kind=kind, path=(values["path"] or data_dir) if kind == "embedded" else "")
 
 
+def _read_devices(sources: Sources) -> tuple[AuditDevice, ...]:
+    devices = tuple(_read_device(sources, stanza) for stanza in sources.stanzas.get("audit", ()))
+    names = [device.name for device in devices]
+    for position, device in enumerate(devices):
+        if device.name in names[:position]:
+            raise WrongSetting(f"{device.where}: expected a name that no other audit device has")
+    return devices
+
+
 def _read_device(sources: Sources, stanza: Stanza) -> AuditDevice:
+    if stanza.labels[-1] in {option.name for option in options.AUDIT}:  # a block of this one that stands where a second label should
+        raise WrongSetting(f'{stanza.where}: audit "{stanza.labels[0]}": expected a name, too, like audit "{stanza.labels[0]}" "main"')
     given, where = stanza.values, f"{stanza.where}: {stanza.title}"
     values = {option.name: sources.read_option(option, stanza.title, given.get(option.name)) for option in options.AUDIT}
     return AuditDevice(kind=stanza.labels[0], name=stanza.labels[-1].strip("/"), where=where, **values)
@@ -268,6 +279,8 @@ def _read_seal(sources: Sources) -> StaticSeal | None:
 def _read_key(text: str, environment: Mapping[str, str], where: str) -> Secret:
     """Return a key of a seal as hex, from where `text` says: a file, a variable, or itself."""
     kind, _, place = text.partition("://")
+    if kind == "env" and not environment.get(place):
+        raise WrongSetting(f"{where}: {place}: expected a variable that is set")
     try:
         raw = Path(place).read_bytes() if kind == "file" else environment.get(place, "").encode() if kind == "env" else text.encode()
     except OSError as error:
@@ -295,23 +308,41 @@ def _parse_base64(raw: bytes) -> bytes:
 
 def _warn(sources: Sources) -> Iterator[str]:
     """Name what has no effect."""
-    for name in sorted(sources.values.keys() - {option.name for option in options.TOP}):
-        yield f"{sources.values[name].where}: unknown setting {name!r} has no effect"
+    yield from _warn_variables(sources)
+    known = {option.name for option in options.TOP}
+    for name, found in sources.values.items():
+        if name not in known:
+            yield f"{found.where}: unknown setting {name!r} has no effect"
     tables = {**options.BLOCKS, "audit": options.AUDIT, "audit_checkpoint": options.CHECKPOINT}
     for kind, stanzas in sources.stanzas.items():
         known = {option.name for option in tables[kind]}
         for stanza in stanzas:
-            for name in sorted(stanza.values.keys() - known):
-                yield f"{stanza.values[name].where}: unknown setting {name!r} in {kind} has no effect"
-            if kind == "audit":
-                yield from _warn_options(stanza)
+            for name, found in stanza.values.items():
+                if name not in known:
+                    yield f"{found.where}: unknown setting {name!r} in {kind} has no effect"
+            yield from _warn_options(stanza, _OPTIONS.get(kind, frozenset()))
 
 
-def _warn_options(stanza: Stanza) -> Iterator[str]:
-    """Name options of a device that no device has: one that is misspelt would be missed when it is needed."""
+_OPTIONS = {"audit": options.DEVICE_OPTIONS, "audit_checkpoint": options.PLACE_OPTIONS}
+
+
+def _warn_variables(sources: Sources) -> Iterator[str]:
+    """Name variables that begin as ours do and are none, but for those that hold a key of the seal."""
+    known = {"CONFIG", *(option.name.upper() for option in options.TOP), *(kind.upper() for kind in LABELS)}
+    known |= {f"{block}_{option.name}".upper() for block, table in options.BLOCKS.items() for option in table}
+    keys = (sources.find_outside(option, "seal") for option in options.STATIC_SEAL)
+    of_files = (found for stanza in sources.stanzas.get("seal", ()) for found in stanza.values.values())
+    known |= {str(found.value).removeprefix(f"env://{PREFIX}") for found in (*keys, *of_files) if found}
+    for name in sorted(sources.environment):
+        if name.startswith(PREFIX) and name.removeprefix(PREFIX) not in known:
+            yield f"unknown variable {name} has no effect"
+
+
+def _warn_options(stanza: Stanza, known: frozenset[str]) -> Iterator[str]:
+    """Name options that no device, or no place of checkpoints, has: one that is misspelt would be missed when it is needed."""
     found = stanza.values.get("options")
-    if found is not None and isinstance(found.value, Mapping):
-        for name in sorted(found.value.keys() - options.DEVICE_OPTIONS):
+    if found is not None and known and isinstance(found.value, Mapping):
+        for name in (name for name in found.value if name not in known):
             yield f"{found.where}: unknown option {name!r} of {stanza.title} has no effect"
 
 

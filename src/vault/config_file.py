@@ -3,6 +3,7 @@
 Surprise: nothing is refused here but what is no file, no text or no block. Which keys exist is said by the tables of `options`.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,9 @@ from vault import hcl
 SUFFIXES = (".hcl", ".json")
 # How many labels a block of a kind has: `audit "file" "main" { ... }`.
 LABELS: Mapping[str, int] = {"listener": 1, "storage": 1, "seal": 1, "audit": 2, "audit_checkpoint": 1, "telemetry": 0}
-_SAME = {"backend": "storage"}  # Vault's older word
+# Vault's other words for the same.
+_SAME = {"backend": "storage", "default_max_request_duration": "max_request_duration"}
+_PLACE = re.compile(r"At ([0-9]+:[0-9]+): ")  # as Vault says where a policy is wrong
 
 
 class WrongSetting(ValueError):
@@ -79,7 +82,9 @@ def parse_file(text: str, name: str = "configuration file") -> File:
     try:
         body = hcl.parse_json(text) if hcl.is_json(text) else hcl.parse_hcl(text)
     except hcl.SyntaxFault as fault:
-        raise WrongSetting(f"{name}: {fault}") from None
+        place = _PLACE.match(str(fault))
+        where = f"{name}:{place[1]}: {str(fault)[place.end() :]}" if place else f"{name}: {fault}"
+        raise WrongSetting(where) from None
     values: dict[str, Found] = {}
     stanzas: list[Stanza] = []
     for item in body.items:
@@ -89,6 +94,16 @@ def parse_file(text: str, name: str = "configuration file") -> File:
         else:
             values[kind] = Found(value=_plain(item.value) if len(item.keys) == 1 else None, where=f"{name}:{item.line}")
     return File(values=values, stanzas=tuple(stanzas))
+
+
+def parse_block(kind: str, text: str, name: str) -> tuple[Stanza, ...]:
+    """Read the blocks of a kind from their JSON form alone, as a variable has it; raises WrongSetting."""
+    whole = f'{{"{kind}": {text}}}'
+    try:
+        hcl.parse_json(whole)
+    except hcl.SyntaxFault:
+        raise WrongSetting(f'{name}: expected JSON, as it stands after "{kind}": in a configuration file') from None
+    return parse_file(whole, name).stanzas
 
 
 def _read_stanzas(kind: str, labels: tuple[str, ...], item: hcl.Item, name: str) -> Iterator[Stanza]:

@@ -142,6 +142,13 @@ def parse_postgresql(value: Any) -> str:
     return str(value)
 
 
+def parse_url(value: Any) -> str:
+    """Read the URL of a host."""
+    if not re.match(r"https?://[^/\s]", parse_text(value)):
+        raise ValueError("a URL like https://vault.example:4117")
+    return str(value)
+
+
 def _flag_of(name: str) -> Callable[[Any], bool]:
     """Return how to read a block that holds one switch."""
 
@@ -185,7 +192,7 @@ TOP = (
     Option(name="log_format", parse=one_of(_FORMATS), default=constant("console"), help="console or json."),
     Option(name="log_file", parse=parse_path, default=_nothing, help="File for the log instead of the standard error."),
     Option(name="pid_file", parse=parse_path, default=_nothing, help="File that holds the server's process id."),
-    Option(name="api_addr", parse=parse_text, default=_nothing, help="URL by which clients reach this host."),
+    Option(name="api_addr", parse=parse_url, default=_nothing, help="URL by which clients reach this host."),
     Option(name="default_lease_ttl", parse=_lease, default=constant(limits.DEFAULT_LEASE_SECONDS), help="Lease where nobody says."),
     Option(name="max_lease_ttl", parse=_lease, default=constant(limits.MAX_LEASE_SECONDS), help="Longest lease."),
     Option(
@@ -261,6 +268,8 @@ DEVICE_OPTIONS = frozenset(
         *("address", "facility", "socket_type", "tag", "write_timeout"),
     }
 )
+
+PLACE_OPTIONS = frozenset({"address", "facility", "file_path", "tag"})  # of places of checkpoints, of whatever kind
 
 CHECKPOINT = (
     Option(name="options", parse=parse_options, default=dict, help="Where the checkpoints go."),

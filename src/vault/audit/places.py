@@ -140,7 +140,10 @@ def make_folder(settings: Settings) -> None:
     if settings.checkpoints.kind in {"", "file"}:
         path = settings.checkpoints.options.get("file_path") or find_default_file(settings)
         if path:
-            Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise InvalidRequest(f"checkpoints: the folder of {path} cannot be made: {error.strerror}") from None
 
 
 def find_default_file(settings: Settings) -> str:

@@ -131,9 +131,11 @@ def _describe(report: Report, *, is_covered: bool) -> Iterator[str]:
         return
     yield f"OK: {report.records} records, {report.first} to {report.last}; head {report.last}:{report.head}; log {report.log}"
     if is_covered:
-        yield f"    {report.checkpoints} checkpoints cover it up to record {report.covered}"
+        some = "1 checkpoint covers" if report.checkpoints == 1 else f"{report.checkpoints} checkpoints cover"
+        yield f"    {some} it up to record {report.covered}"
         if report.uncovered:
-            yield f"    not yet covered by a checkpoint: {report.uncovered} records, the last ones"
+            last = "1 record, the last one" if report.uncovered == 1 else f"{report.uncovered} records, the last ones"
+            yield f"    not yet covered by a checkpoint: {last}"
 
 
 audit.add_command(tail)

@@ -17,6 +17,7 @@ from vault.config import load_client_settings
 from vault.config_file import WrongSetting
 
 REFUSED = 2
+TEXT_MAX = 200  # of an answer that is none of ours
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -49,7 +50,7 @@ def ask(call: Callable[P, T], *arguments: P.args, **fields: P.kwargs) -> T:
     try:
         return call(*arguments, **fields)
     except VaultError as error:
-        raise Refused("; ".join(error.errors or ()) or _name_status(error)) from None
+        raise Refused("; ".join(error.errors or ()) or _name_refusal(error)) from None
     except requests.exceptions.SSLError:
         raise click.ClickException(f"the certificate of the server is not trusted, or it does not speak TLS: {_TRUST}") from None
     except (requests.RequestException, OSError) as error:  # OSError: a file of VAULT_CACERT or VAULT_CLIENT_CERT is not there
@@ -59,12 +60,23 @@ def ask(call: Callable[P, T], *arguments: P.args, **fields: P.kwargs) -> T:
 _TRUST = "see VAULT_CACERT (the authority's certificate), VAULT_CLIENT_CERT and the scheme of VAULT_ADDR"
 
 
-def _name_cause(error: Exception) -> str:
-    return type(error).__name__ if isinstance(error, requests.RequestException) else str(error)
+def _name_cause(error: BaseException) -> str:
+    """Return what the system said: the libraries in between only tell that they gave up."""
+    if not isinstance(error, requests.RequestException):
+        return str(error)
+    below: BaseException | None = error
+    while below is not None:
+        if isinstance(below, OSError) and below.strerror:
+            return below.strerror
+        below = below.__cause__ or below.__context__
+    return str(error) if isinstance(error, ValueError) else type(error).__name__  # ValueError: VAULT_ADDR is no URL
 
 
-def _name_status(error: VaultError) -> str:
-    return {"InvalidPath": "no value found", "Forbidden": "permission denied"}.get(type(error).__name__, type(error).__name__)
+def _name_refusal(error: VaultError) -> str:
+    """Return what a refusal without Vault's list of errors says: that of a listener, or of a proxy."""
+    name = type(error).__name__
+    known = {"InvalidPath": "no value found", "Forbidden": "permission denied"}.get(name)
+    return known or (error.text or "").strip()[:TEXT_MAX] or name
 
 
 def quote_path(path: str) -> str:

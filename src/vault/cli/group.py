@@ -17,6 +17,7 @@ def version() -> None:
 
 commands = click.Group(
     name="health-vault",
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="A secrets service that speaks HashiCorp Vault's API. Client commands go to VAULT_ADDR, as VAULT_TOKEN.",
     commands={"audit": audit, "kv": kv, "operator": operator, "status": status, "version": version},
 )

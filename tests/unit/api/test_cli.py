@@ -1,9 +1,12 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from api.cli import normalise, server
+from vault.cli.group import commands
 
 
 @pytest.mark.parametrize(
@@ -75,6 +78,32 @@ def test_check_accepts_without_starting(tmp_path: Path) -> None:
     assert code == 0
     assert "vault.hcl:1: unknown setting 'ui' has no effect" in text
     assert "The configuration can be used." in text
+
+
+@pytest.mark.parametrize("name", ["log_file", "pid_file"])
+def test_check_refuses_a_file_that_cannot_be_made(tmp_path: Path, name: str) -> None:
+    """A folder that is missing is told before the start, as a setting."""
+    code, text = check(tmp_path, f'{name} = "{tmp_path}/none/file"\nstorage "embedded" {{ path = "/nowhere" }}')
+    assert (code, f"{name} {tmp_path}/none/file: expected a path in a folder that exists" in text) == (1, True), text
+
+
+def test_refused_start_is_told_in_the_log(tmp_path: Path) -> None:
+    """The log may be all that somebody looks at: it says why, and not only where in the source."""
+    (tmp_path / "vault.hcl").write_text(
+        f'log_file = "{tmp_path}/log"\nlistener "tcp" {{\n address = "127.0.0.1:0"\n tls_disable = true\n}}\n'
+        f'storage "postgresql" {{ connection_url = "postgresql://nobody@127.0.0.1:1/none" }}'
+    )
+    command = [sys.executable, "-m", "api.cli", "server", f"-config={tmp_path}/vault.hcl"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    reason = "the database refuses or cannot be reached"
+    assert (answer.returncode, reason in answer.stderr, reason in (tmp_path / "log").read_text()) == (1, True, True)
+
+
+@pytest.mark.parametrize("arguments", [["-h"], ["server", "-h"], ["kv", "get", "-h"]])
+def test_short_help(arguments: list[str]) -> None:
+    """As Vault's command line has it."""
+    answer = CliRunner().invoke(commands, arguments)
+    assert (answer.exit_code, answer.output.startswith("Usage: ")) == (0, True)
 
 
 def test_secret_has_no_flag() -> None:

@@ -88,7 +88,16 @@ STATIC = "00" * 32
             'f:1: seal "static": expected previous_key_id and previous_key together',
         ),
         ('telemetry { prometheus_retention_time = "x" }', "f:1: telemetry prometheus_retention_time: expected a duration"),
-        ("workers", "f: "),
+        ("workers", "f:1:8: "),
+        ('listener "tcp" {\n  address = "here\n}', "f:2:18: literal not terminated"),
+        ('api_addr = "vault.example"', "f:1: api_addr: expected a URL like https://"),
+        ('default_max_request_duration = "soon"', "f:1: max_request_duration: expected a duration"),
+        ('audit "file" { options = { file_path = "/a" } }', 'f:1: audit "file": expected a name, too, like audit "file" "main"'),
+        ('audit "stdout" "a" {}\naudit "file" "a" {}', 'f:2: audit "file" "a": expected a name that no other audit device has'),
+        (
+            'seal "static" {\n current_key_id = "a"\n current_key = "env://NOT_THERE"\n}',
+            'f:1: seal "static": current_key: NOT_THERE: expected a variable that is set',
+        ),
         ("{", "f: "),
         ("storage = 5", "f:1: storage: expected a block"),
     ],
@@ -137,6 +146,39 @@ def test_unknown_setting_only_warns() -> None:
         "f:2: unknown setting 'a' in telemetry has no effect",
         "f:7: unknown setting 'node_id' in storage has no effect",
     }
+
+
+def test_names_of_audit_devices_differ_over_all_files() -> None:
+    """A second device of one name would take the place of the first without a word."""
+    files = (parse_file('audit "stdout" "a" {}', "f"), parse_file('audit "stdout" "a" {}', "g"))
+    with pytest.raises(WrongSetting, match=r"^g:1: "):
+        combine(dev=False, flags={}, environment={}, files=files)
+
+
+def test_unknown_option_of_checkpoints_warns() -> None:
+    """Else they would lie beside the log that they are to prove, and nobody would know."""
+    settings = make('audit_checkpoint "file" {\n options = { path = "/mnt/a" }\n}')
+    assert settings.warnings == ("f:2: unknown option 'path' of audit_checkpoint \"file\" has no effect",)
+
+
+def test_unknown_variable_warns() -> None:
+    """A misspelt variable is named like a misspelt key; one that holds a key of the seal is no setting."""
+    seal = {"HEALTH_VAULT_SEAL_CURRENT_KEY_ID": "a", "HEALTH_VAULT_SEAL_CURRENT_KEY": "env://HEALTH_VAULT_KEY", "HEALTH_VAULT_KEY": STATIC}
+    known = {"HEALTH_VAULT_CONFIG": "", "HEALTH_VAULT_LISTENER_ADDRESS": "127.0.0.1:1", "HEALTH_VAULT_STORAGE": '{"inmem": {}}'}
+    assert make(environment=seal | known).warnings == ()
+    of_file = 'seal "static" {\n current_key_id = "a"\n current_key = "env://HEALTH_VAULT_KEY"\n}'
+    assert make(of_file, environment={"HEALTH_VAULT_KEY": STATIC}).warnings == ()
+    assert make(environment={"HEALTH_VAULT_LOG_LEVL": "debug", "OTHER": ""}).warnings == (
+        "unknown variable HEALTH_VAULT_LOG_LEVL has no effect",
+    )
+
+
+def test_every_block_can_be_a_variable() -> None:
+    """Also the one without a label. What is no JSON is refused in words for somebody who sees the variable only."""
+    assert make(environment={"HEALTH_VAULT_TELEMETRY": '{"prometheus_retention_time": "2h"}'}).prometheus_retention_seconds == 7200
+    for kind in ("TELEMETRY", "AUDIT"):
+        with pytest.raises(WrongSetting, match=rf"^HEALTH_VAULT_{kind}: expected JSON"):
+            make(environment={f"HEALTH_VAULT_{kind}": "nonsense"})
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vault.audit.places import FilePlace, SyslogPlace, TablePlace, find_default_file, make_place
+from vault.audit.places import FilePlace, SyslogPlace, TablePlace, find_default_file, make_folder, make_place
 from vault.config import combine
 from vault.errors import InvalidRequest
 from vault.settings import AuditDevice, Checkpoints, Settings, Storage
@@ -57,3 +57,11 @@ def test_place_that_cannot_be_is_refused(checkpoints: Checkpoints) -> None:
     """A kind that is none, and a file that nobody names, stop the start."""
     with pytest.raises(InvalidRequest):
         make_place(make_settings("stdout", checkpoints=checkpoints), TABLE)
+
+
+def test_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    """The start is refused with the path and the reason."""
+    (tmp_path / "file").touch()
+    checkpoints = Checkpoints(kind="file", options={"file_path": f"{tmp_path}/file/folder/x"})
+    with pytest.raises(InvalidRequest, match=r"the folder of .*/file/folder/x cannot be made: Not a directory"):
+        make_folder(make_settings(checkpoints=checkpoints))
