@@ -264,7 +264,7 @@ AUDIT = (
 DEVICE_OPTIONS = frozenset(
     {
         *("elide_list_responses", "filter", "format", "hmac_accessor", "log_raw", "prefix"),
-        *("file_path", "mode", "path", "sync"),
+        *("file_path", "mode", "path", "reserve_bytes", "sync"),
         *("address", "facility", "socket_type", "tag", "write_timeout"),
     }
 )

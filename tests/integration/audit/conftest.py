@@ -1,6 +1,7 @@
-"""A real PostgreSQL with the two roles of the service: the owner of the tables, and the application's."""
+"""A tiny disk; and a real PostgreSQL with the two roles of the service: the owner of the tables, and the application's."""
 
 import os
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,21 @@ import pytest
 
 from vault.storage import migration
 from vault.storage.embedded import APPLICATION_USER, Embedded
+
+DISK_BYTES = 256 * 1024
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """Return a tiny disk of its own."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "none", str(place)]
+    if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("file systems cannot be mounted here; a limit of the size of files and a server's failing writes need none")
+    yield place
+    # Lazily: the chain still has its file open.
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 import os
 import resource
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,27 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.audit.conftest import DISK_BYTES
 from tests.unit.vault.audit.world import Page, body, read_records
 from vault.audit.chain import Chain
 from vault.audit.devices.stdout import StreamSink
 from vault.audit.verify import verify
 from vault.errors import AuditFailed
 
-_DISK_BYTES = 64 * 1024
 _LIMIT_BYTES = 10_000
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """Return a tiny disk of its own."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={_DISK_BYTES}", "none", str(place)]
-    if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("file systems cannot be mounted here; the file size limit below is tested in any case")
-    yield place
-    # Lazily: the chain still has its file open.
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 @pytest.fixture
@@ -69,7 +55,7 @@ def _check_full(path: Path, chain: Chain, make_room: Callable[[], None]) -> None
 def test_append_refuses_on_a_full_disk(disk: Path) -> None:
     """The record that does not fit leaves no trace, and once there is room the next one follows."""
     ballast = disk / "ballast"
-    ballast.write_bytes(bytes(_DISK_BYTES // 2))
+    ballast.write_bytes(bytes(DISK_BYTES // 2))
     _check_full(disk / "log", Page().file_chain(disk / "log"), ballast.unlink)
 
 
@@ -79,7 +65,7 @@ def test_append_takes_small_records_on_after_a_large_one_was_refused(disk: Path)
     chain = Page().file_chain(path)
     chain.append(body(0))
     with pytest.raises(AuditFailed):
-        chain.append(body(1) + b',"x":"' + b"y" * 2 * _DISK_BYTES + b'"')
+        chain.append(body(1) + b',"x":"' + b"y" * 2 * DISK_BYTES + b'"')
     assert len(read_records(path)) == 1
     chain.append(body(2))
     assert [record["type"] for record in read_records(path)] == ["request", "request"]

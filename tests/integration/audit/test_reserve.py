@@ -1,10 +1,7 @@
 """A full disk takes the records of sealing and unsealing, and no others."""
 
-import os
-import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,21 +13,7 @@ from vault.audit.devices.reserve import Reserve, reserve_path
 from vault.audit.verify import verify
 from vault.errors import AuditFailed
 
-_DISK_BYTES = 256 * 1024
 _RESERVE_BYTES = 128 * 1024  # 32 blocks: of a file system with small ones, two for each record
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """Return a tiny disk of its own."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={_DISK_BYTES}", "none", str(place)]
-    if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("file systems cannot be mounted here; the server's test of the same needs none")
-    yield place
-    # Lazily: the chain still has its file open.
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 def _make_chain(page: Page, log: Path) -> Chain:

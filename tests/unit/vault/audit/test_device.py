@@ -1,12 +1,15 @@
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.unit.vault.audit.world import SALT, Page, body
+from vault.audit import device
 from vault.audit.device import DeviceConfig, make_device
 from vault.audit.verify import verify
 from vault.errors import InvalidRequest
+from vault.options import DEVICE_OPTIONS
 
 
 def _make(kind: str = "file", **options: Any) -> None:
@@ -133,3 +136,10 @@ def test_with_salt_keeps_the_chain() -> None:
     other = device.with_salt(b"other")
     assert other.chain is device.chain
     assert other.hash_value("v") != device.hash_value("v")
+
+
+def test_configuration_knows_every_option() -> None:
+    """An option that devices read is not called unknown when the configuration names it, and no other is known."""
+    text = Path(device.__file__).read_text()
+    read = set(re.findall(r'(?:option|flag)\("(\w+)"', text))
+    assert read == DEVICE_OPTIONS
