@@ -9,7 +9,7 @@ from typing import Any
 import click
 import structlog
 
-from vault.cli.group import commands
+from vault.cli.group import NAME, commands
 from vault.config import load_settings
 from vault.config_file import WrongSetting
 from vault.errors import VaultError
@@ -84,7 +84,7 @@ def main() -> None:
     """Run the command line."""
     # platformdirs says so, where nobody is logged in, when the embedded PostgreSQL is imported.
     warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
-    commands.main(args=normalise(sys.argv[1:]), prog_name="health-vault")
+    commands.main(args=normalise(sys.argv[1:]), prog_name=NAME)
 
 
 if __name__ == "__main__":

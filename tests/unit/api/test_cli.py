@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from api.cli import normalise, server
+from vault.version import VERSION
 
 
 @pytest.mark.parametrize(
@@ -103,6 +104,13 @@ def test_short_help(arguments: list[str]) -> None:
     """As Vault's command line has it."""
     answer = subprocess.run([sys.executable, "-m", "api.cli", *arguments], capture_output=True, text=True, check=False)
     assert (answer.returncode, answer.stdout.startswith("Usage: ")) == (0, True)
+
+
+@pytest.mark.parametrize("arguments", [["version"], ["-version"], ["--version"], ["-v"]])
+def test_version(arguments: list[str]) -> None:
+    """However it is asked for, the second word is the number: what scripts for Vault look for."""
+    answer = subprocess.run([sys.executable, "-m", "api.cli", *arguments], capture_output=True, text=True, check=False)
+    assert (answer.returncode, answer.stdout) == (0, f"health-vault v{VERSION}\n")
 
 
 def test_secret_has_no_flag() -> None:
