@@ -1,5 +1,6 @@
 """Worker processes that write one log over a real shared page, and get killed at any moment."""
 
+import gc
 import os
 import random
 import signal
@@ -14,6 +15,8 @@ from vault.audit.chain import Chain
 from vault.audit.devices.file import FileSink
 from vault.errors import AuditFailed
 from vault.host import AUDIT_LOCK, HostPage
+
+_READY = b"ready\n"
 
 Work = Callable[[Chain, int], None]  # the chain of a worker, and a descriptor to tell what was accepted
 
@@ -33,11 +36,14 @@ class Worker:
             os.close(self._reading)
             status = 1
             try:
+                os.write(writing, _READY)
                 _write_forever(make_chain(page, path), writing, threads, first_id)
                 status = 0
             finally:
                 os._exit(status)
         os.close(writing)
+        # Whom nobody waits for may be killed before it ever writes.
+        assert os.read(self._reading, len(_READY)) == _READY
         self._told: list[bytes] = []
         self._listener = threading.Thread(target=self._listen)
         self._listener.start()
@@ -76,6 +82,7 @@ def kill_at_random(
     page: HostPage, path: Path, *, workers: int, threads: int, kills: int, rotate: Callable[[int], None]
 ) -> tuple[set[str], int]:
     """Keep workers writing while one after the other is killed; return the ids of accepted records and how many were refused."""
+    gc.collect()  # pages that earlier tests left behind: each of them gets locks of its own in each fork, which takes a millisecond
     chance = random.Random("kill")
     accepted: set[str] = set()
     refused = 0
