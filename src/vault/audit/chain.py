@@ -211,11 +211,13 @@ class Chain:
 
     def _rescue(self, batch: list[_Ticket], failure: OSError) -> list[_Ticket]:
         """Write at the expense of the reserve what must not be refused because the disk is full; return what was written."""
-        vital = [ticket for ticket in batch if ticket.vital and not ticket.left] if self._reserve is not None else []
+        reserve, vital = self._reserve, [ticket for ticket in batch if ticket.vital and not ticket.left]
+        if reserve is None or not vital:
+            return []
         size = sum(len(self._prefix) + len(ticket.body) + _LINK_BYTES for ticket in vital)
-        with suppress(ValueError, KeyError, TypeError, OverflowError):
+        with suppress(ValueError, KeyError, TypeError, OverflowError):  # no chain: all of the batch is refused for the first reason
             for _ in range(_SPENDS_MAX):
-                if not vital or self._reserve is None or failure.errno not in _FULL or not self._reserve.spend(size):
+                if failure.errno not in _FULL or not reserve.spend(size):
                     break
                 try:
                     self._write([ticket.body for ticket in vital])

@@ -33,7 +33,7 @@ def reserve_path(log: Path) -> Path:
 
 
 class Reserve:
-    """The reserve of one log, shared by all workers. Use it under the lock of the log."""
+    """The reserve of one log, shared by all workers. Whoever keeps or spends it has the lock of the log."""
 
     def __init__(self, log: Path, size: int = RESERVE_BYTES, *, monotonic: Callable[[], float] = SystemClock.monotonic) -> None:
         self._path = reserve_path(log)
@@ -78,7 +78,7 @@ class Reserve:
             os.close(file)
 
     def end(self) -> None:
-        """Give all of it up: the log has ended."""
+        """Give all of it up: the log has ended, whoever still writes to it."""
         with suppress(OSError):
             self._path.unlink()
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.vault.audit.world import MOUNT, SALT, Page, make_principal, make_request, now
+from tests.unit.vault.audit.world import MOUNT, SALT, Clock, Page, make_principal, make_request, now
 from vault.audit.chain import RECORD_SECONDS_MAX, Chain
 from vault.audit.device import Device, DeviceConfig, make_hasher
 from vault.audit.sink import Head, Position
@@ -12,17 +12,6 @@ from vault.logical.request import Request
 
 DEVICES_MAX = 6
 SECONDS_MAX = 5.0
-
-
-class Clock:
-    """The time that waits take."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        """Return the time."""
-        return self.now
 
 
 class SlowSink:

@@ -32,6 +32,17 @@ def now() -> str:
     return NOW
 
 
+class Clock:
+    """A time that only a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        """Return the time."""
+        return self.now
+
+
 class PageLock:
     """A lock as the host's."""
 

@@ -5,19 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.vault.audit.world import Clock
 from vault.audit.devices.reserve import Reserve, reserve_path
 
 BLOCK = 4096
-
-
-class Clock:
-    """A time that a test moves."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 def test_no_space_without_a_reserve(tmp_path: Path) -> None:
