@@ -86,6 +86,7 @@ KEY_USES_PENDING_MAX = 100_000  # uses of keys that a killed worker may leave un
 KEY_USES_WORTH_NOTING = 1_000  # fewer are noted hourly: what is noted is a row that is itself encrypted
 KEY_USES_SECONDS = 60
 KEY_USES_SECONDS_MAX = 3600
+RSA_BITS_MIN = 2048  # of a key that authenticates somebody; 1024 bits are within reach of whoever has money
 RAW_BYTES_MAX = 32 * 1024 * 1024  # of a value that sys/raw decompresses: no larger than what a body may bring
 AUDIT_RETENTION_DAYS = 2_555  # seven years
 AUDIT_RETENTION_DAYS_MIN = 2_190  # six years, as 45 CFR 164.316(b)(2)(i) asks; the function that detaches partitions has the same
