@@ -6,12 +6,14 @@ costs a use like an allowed one.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from vault.clock import Clock
 from vault.errors import DeniedByPolicy, PermissionDenied
 from vault.logical.backend import Endpoint
 from vault.logical.operation import Operation
 from vault.logical.request import Request
+from vault.logical.standing import Standing
 from vault.logical.token import Token, TokenKind
 from vault.modules.auth.cidr import is_bound_to
 from vault.modules.auth.tokens import TokenStore
@@ -33,13 +35,21 @@ class Principal:
 Exists = Callable[[Principal], bool]
 
 
+class Identity(Protocol):
+    """What the authority needs of the identity store."""
+
+    def find_standing(self, transaction: Transaction, entity_id: str) -> Standing | None:
+        """Return what an entity gives to its tokens now; the same object as long as nothing of it has changed."""
+
+
 class Authority:
     """Turns a request into a principal, or refuses it."""
 
-    def __init__(self, store: Store, tokens: TokenStore, policies: PolicyStore, clock: Clock) -> None:
+    def __init__(self, store: Store, tokens: TokenStore, policies: PolicyStore, identity: Identity, clock: Clock) -> None:
         self._store = store
         self._tokens = tokens
         self._policies = policies
+        self._identity = identity
         self._clock = clock
 
     def identify(self, request: Request, endpoint: Endpoint, reader: Transaction) -> Token | None:
@@ -73,7 +83,17 @@ class Authority:
         token = self._tokens.find(reader, request.token)
         if token is None or not is_bound_to(token.bound_cidrs, request.remote_address):
             raise PermissionDenied
+        self._find_standing(reader, token)
         return token
+
+    def _find_standing(self, reader: Transaction, token: Token) -> Standing | None:
+        """Return what the entity of a token gives to it now; raises PermissionDenied where it is gone or disabled."""
+        if not token.entity_id:
+            return None
+        standing = self._identity.find_standing(reader, token.entity_id)
+        if standing is None or standing.disabled:
+            raise PermissionDenied
+        return standing
 
     def bind(self, transaction: Transaction, token: Token) -> None:
         """Let a transaction commit only while this token is not revoked; raises PermissionDenied."""
@@ -81,8 +101,8 @@ class Authority:
             self._tokens.bind(transaction, token)
 
     def acl(self, reader: Transaction, token: Token) -> Acl:
-        """Return the compiled policies of a token."""
-        return self._policies.acl(reader, token.policies)
+        """Return the compiled policies of a token and of its entity; raises PermissionDenied where that may do nothing."""
+        return self._policies.acl(reader, token.policies, self._find_standing(reader, token))
 
     def _find_caller(self, request: Request, endpoint: Endpoint, reader: Transaction) -> Token | None:
         if endpoint.sealed or request.token is None:

@@ -28,11 +28,14 @@ from vault.leases import LeaseStore
 from vault.logical.backend import Backend, Path
 from vault.logical.mount import Lifetimes, Mount
 from vault.logical.token import Token
+from vault.logins import Logins
 from vault.modules.auth.methods.token import backend as token_backend
+from vault.modules.auth.renewal import Renewer
 from vault.modules.auth.tokens import Issued, TokenStore
 from vault.modules.engines.cubbyhole.backend import cubbyhole
 from vault.modules.engines.kv import upgrade as kv_upgrade
 from vault.modules.engines.kv.backend import VERSIONS as KV_VERSIONS
+from vault.modules.identity.store import IdentityStore
 from vault.modules.policy.store import PolicyStore
 from vault.modules.system.audit import AuditPaths
 from vault.modules.system.audit_headers import AuditHeaderPaths
@@ -107,6 +110,7 @@ class Service:
         leases = LeaseStore()
         self._tokens = TokenStore(self._seal, leases, self._clock)
         self._policies = PolicyStore(self._clock)
+        self._identity = IdentityStore(self._mounts)
         wrapping = Wrapping(self._tokens, self._mounts, self._clock)
         revoker = self._make_revoker(self._store, leases, wrapping)
         self._seal.on_close.append(self._policies.forget_compiled)
@@ -125,31 +129,36 @@ class Service:
         self._expiry = self._make_expiry(leases, wrapping)
         system = self._make_system(settings, leases=leases, wrapping=wrapping, revoker=revoker, devices=devices, tune=tune, remount=remount)
         self._mounts.registry = self._make_registry(system, revoker)
-        self.core = Core(
+        self.core = self._make_core(broker, devices, revoker, wrapping, system)
+
+    def _make_core(self, broker: Broker, devices: AuditTable, revoker: Revoker, wrapping: Wrapping, system: Backend) -> Core:
+        return Core(
             seal=self._seal,
             audit=broker,
             devices=devices,
             store=self._store,
             mounts=self._mounts,
-            authority=Authority(self._store, self._tokens, self._policies, self._clock),
+            authority=Authority(self._store, self._tokens, self._policies, self._identity, self._clock),
             revoker=revoker,
             wrapping=wrapping,
+            logins=Logins(self._tokens, self._identity),
             clock=self._clock,
             system=system,
             system_mount=SYSTEM_MOUNT,
             help=path_help.ENDPOINT,
-            storage_seconds_max=settings.request_seconds_max,
+            storage_seconds_max=self._settings.request_seconds_max,
             observer=self.operations.observer,
         )
 
     def _make_registry(self, system: Backend, revoker: Revoker) -> Registry:
+        renewer = Renewer(self._tokens, self._mounts, self._identity)
         return Registry(
             {
                 ("secret", "system"): {"": system},
                 ("secret", "identity"): {"": Backend(kind="identity", paths=(), help="The identity store.")},
                 ("secret", "cubbyhole"): {"": cubbyhole()},
                 **{("secret", kind): KV_VERSIONS for kind in KV_KINDS},
-                ("auth", "token"): {"": token_backend.build(self._tokens, self._policies, self._mounts, revoker)},
+                ("auth", "token"): {"": token_backend.build(self._tokens, self._policies, renewer, revoker)},
             }
         )
 

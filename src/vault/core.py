@@ -23,6 +23,7 @@ from vault.logical.operation import Operation
 from vault.logical.request import Request
 from vault.logical.response import Response
 from vault.logical.token import Token
+from vault.logins import Logins
 from vault.modules.policy.acl import EMPTY_ACL
 from vault.modules.system.audit_table import AuditTable
 from vault.mounts import Mounts
@@ -66,6 +67,7 @@ class Core:
     authority: Authority
     revoker: Revoker
     wrapping: Wrapping
+    logins: Logins
     clock: Clock
     system: Backend
     system_mount: Mount
@@ -90,7 +92,7 @@ class Core:
                         watch.recognise(token)
                     principal = self._authorize(call, token, reader, trail)
                     trail.admit(principal, call.mount, vital=self._is_vital(call, principal))
-                    response, effects = self._perform(call, principal, trail)
+                    response, effects = self._perform(call, principal, reader, trail)
                 finally:
                     if token is not None and token.uses_left == 0:
                         self._clear_away(token)
@@ -191,7 +193,7 @@ class Core:
     def _exists(self, exists: Exists, args: Any, call: Call, reader: Transaction, principal: Principal) -> bool:
         return exists(self._context(call, principal, reader), args)
 
-    def _context(self, call: Call, principal: Principal, transaction: Transaction) -> SystemContext:
+    def _context(self, call: Call, principal: Principal, transaction: Transaction, prepared: Any = None) -> SystemContext:
         now_ns = self.clock.now_ns()
         return SystemContext(
             request=principal.request,
@@ -205,19 +207,33 @@ class Core:
             acl=principal.acl,
             backend=call.backend,
             match=call.match,
+            prepared=prepared,
         )
 
-    def _perform(self, call: Call, principal: Principal, trail: Trail) -> tuple[Response | None, list[Callable[[], None]]]:
+    def _prepare(self, call: Call, principal: Principal, args: Any, reader: Transaction, trail: Trail) -> Any:
+        """Return what the endpoint finds by slow work or from outside, which takes nothing of the time of storage and audit."""
+        if call.endpoint.prepare is None:
+            return None
+        begun = self.clock.monotonic()
+        with budget.paused():
+            prepared = call.endpoint.prepare(self._context(call, principal, reader), args)
+        trail.postpone(self.clock.monotonic() - begun)
+        return prepared
+
+    def _perform(
+        self, call: Call, principal: Principal, reader: Transaction, trail: Trail
+    ) -> tuple[Response | None, list[Callable[[], None]]]:
         """Return the answer, which is on record and committed, and what is still to be done."""
         args: Any = parse_args(call.endpoint.args, principal.request.data, call.match.captures)
+        prepared = self._prepare(call, principal, args, reader, trail)
         contexts: list[SystemContext] = []
 
         def work(transaction: Transaction) -> Response | None:
-            context = self._context(call, principal, transaction)
+            context = self._context(call, principal, transaction, prepared)
             contexts[:] = (context,)
             if call.backend.binds_token and principal.token is not None:
                 self.authority.bind(transaction, principal.token)
-            return self._settle(call, principal, call.endpoint.handler(context, args), transaction)
+            return self._settle(call, principal, call.endpoint.handler(context, args), context)
 
         try:
             response = self.store.run(work, before_commit=trail.close)
@@ -228,9 +244,11 @@ class Core:
             raise
         return response, contexts[0].after_commit
 
-    def _settle(self, call: Call, principal: Principal, response: Response | None, transaction: Transaction) -> Response | None:
+    def _settle(self, call: Call, principal: Principal, response: Response | None, context: SystemContext) -> Response | None:
         if response is None:
             return None
+        if response.login is not None:
+            response = self.logins.complete(context, response.login, response)
         warnings = () if call.endpoint.free else name_surprises(call.endpoint.args, call.request.data, call.match.captures)
         if warnings:
             response = replace(response, warnings=(*response.warnings, *warnings))
@@ -240,4 +258,4 @@ class Core:
             return response
         # Who has no token leaves none behind: only a login is wrapped for a stranger.
         known = principal.token is not None or response.auth is not None
-        return self.wrapping.wrap(transaction, response, call.request) if known else response
+        return self.wrapping.wrap(context.transaction, response, call.request) if known else response

@@ -32,6 +32,10 @@ class InvalidRequest(VaultError):
         self.data = data
 
 
+class LoginFailed(InvalidRequest):
+    """The credentials of a login are wrong, whichever of them: it counts against whose login it is."""
+
+
 class PermissionDenied(VaultError):
     """No valid token, or its policies do not allow this."""
 

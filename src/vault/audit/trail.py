@@ -125,6 +125,10 @@ class Trail:
         self._principal, self._mount, self._allowed, self._vital = principal, mount, True, vital
         self._record_request("")
 
+    def postpone(self, seconds: float) -> None:
+        """Take slow work out of the time that the records of this request have."""
+        self._begun += seconds
+
     def close(self, response: Response | None) -> None:
         """Record the response, before it leaves; raises AuditFailed."""
         self._record_response(response, "")

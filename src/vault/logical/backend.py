@@ -12,9 +12,11 @@ from typing import Any
 from vault.errors import VaultError
 from vault.logical.args import NoArgs
 from vault.logical.context import Context
+from vault.logical.login import Login
 from vault.logical.operation import Operation
 from vault.logical.request import Request
 from vault.logical.response import Response, Shape
+from vault.logical.token import Token
 
 Handler = Callable[[Any, Any], Response | None]
 Exists = Callable[[Any, Any], bool]
@@ -35,6 +37,11 @@ class Endpoint:
     sealed: bool = False  # answers while sealed or not initialised
     vital: bool = False  # is put on record even where the disk of the audit log is full
     free: bool = False  # takes fields of free choice: no warning about unknown ones
+    # Slow work and work outside (a password, a foreign server): done once, before the transaction, with storage that only reads,
+    # and not within the time that the storage is given. Its result is `context.prepared`.
+    prepare: Callable[[Any, Any], Any] | None = None
+    guess: Callable[[Any, Any], str] | None = None  # whose credentials a login tries: wrong ones count against that name
+    role: Callable[[Any, Any], str] | None = None  # the role of its mount that a login is for
     # What a caller is told whose token nobody knows; None: permission denied.
     stranger: Callable[[Request], VaultError] | None = None
 
@@ -128,6 +135,10 @@ class Backend:
     help: str = ""
     # Told when its mount is made (also when its options change) and before it is removed.
     on_mount: Callable[[Context], None] | None = None
+    # Asked at every renewal of a token that a login here has made: what holds for it now. Raises InvalidRequest.
+    renew: Callable[[Context, Token], Login] | None = None
+    # Slow work and work outside for a renewal, done before the transaction; its result is `context.prepared`.
+    prepare_renewal: Callable[[Context, Token], Any] | None = None
     # The system backends see the whole transaction, engines only their own view of it.
     system: bool = False
     # What it stores goes with the caller's token: nothing may be written once that is being revoked.

@@ -26,6 +26,7 @@ class Context:
     token: Token | None
     now: float  # unix seconds, the same for the whole request
     now_ns: int
+    prepared: Any = None  # what the endpoint's `prepare` has found
 
     @property
     def data(self) -> Mapping[str, Any]:

@@ -40,13 +40,14 @@ def _auth(auth: Auth) -> Mapping[str, Any]:
         "accessor": auth.accessor,
         "policies": list(auth.policies),
         "token_policies": list(auth.token_policies),
+        **({"identity_policies": list(auth.identity_policies)} if auth.identity_policies else {}),
         "metadata": dict(auth.metadata) or None,
         "lease_duration": auth.lease_duration_seconds,
         "renewable": auth.renewable,
         "entity_id": auth.entity_id,
         "token_type": auth.token_type,
         "orphan": auth.orphan,
-        "mfa_requirement": None,
+        "mfa_requirement": auth.mfa_requirement,
         "num_uses": auth.num_uses,
     }
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from vault.logical.login import Login
 from vault.logical.request import EMPTY
 from vault.secret import Secret
 
@@ -25,6 +26,7 @@ class Auth:
     accessor: str
     policies: tuple[str, ...]
     token_policies: tuple[str, ...]
+    identity_policies: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     lease_duration_seconds: int
     renewable: bool
@@ -33,6 +35,7 @@ class Auth:
     orphan: bool
     num_uses: int = 0
     display_name: str = ""
+    mfa_requirement: Mapping[str, Any] | None = None  # what is still asked before there is a token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +65,7 @@ class Response:
 
     data: Mapping[str, Any] | None = None
     auth: Auth | None = None
+    login: Login | None = None  # whom an auth method has recognised; the core puts `auth` in its place
     lease: Lease | None = None
     wrap_info: WrapInfo | None = None
     warnings: tuple[str, ...] = ()

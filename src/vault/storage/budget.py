@@ -72,6 +72,17 @@ def separate(seconds: float) -> Iterator[None]:
         _local.ends_at = before
 
 
+@contextmanager
+def paused() -> Iterator[None]:
+    """Let no time pass: for slow work that is none of the storage's. What is asked of the storage inside has the usual time."""
+    before, begun = _local.ends_at, _monotonic()
+    _local.ends_at = None
+    try:
+        yield
+    finally:
+        _local.ends_at = None if before is None else before + _monotonic() - begun
+
+
 def remaining_seconds() -> float:
     """Return what is left of this thread's time; all of it outside of `limited`."""
     return limits.STORAGE_TIMEOUT_SECONDS if _local.ends_at is None else max(_local.ends_at - _monotonic(), 0.0)

@@ -15,17 +15,26 @@ class Grant:
 
 
 def grant_ttl(
-    mount: Mount, *, requested_seconds: int, period_seconds: int = 0, explicit_max_seconds: int = 0, age_seconds: int = 0
+    mount: Mount,
+    *,
+    requested_seconds: int,
+    max_seconds: int = 0,
+    period_seconds: int = 0,
+    explicit_max_seconds: int = 0,
+    age_seconds: int = 0,
 ) -> Grant:
     """Return the time that a token gets from now on.
 
     A periodic token gets its period, up to what is left of an explicit maximum. Every other token gets what it asks for or
-    the default, up to what is left of the mount's maximum and of the explicit one. `age_seconds` is its age at a renewal.
+    the default, up to what is left of the mount's maximum, of `max_seconds` (of its role) and of the explicit one. `age_seconds`
+    is its age at a renewal.
     """
     word = "period" if period_seconds else "TTL"
     wanted = period_seconds or requested_seconds or mount.default_lease_seconds
     # A period may not exceed the mount's maximum, but each renewal starts it anew.
     ceilings = [mount.max_lease_seconds - (0 if period_seconds else age_seconds)]
+    if max_seconds and not period_seconds:
+        ceilings.append(max_seconds - age_seconds)
     if explicit_max_seconds:
         ceilings.append(explicit_max_seconds - age_seconds)
     ceiling = max(min(ceilings), 0)

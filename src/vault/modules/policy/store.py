@@ -14,6 +14,7 @@ import msgspec
 from vault import limits
 from vault.clock import Clock
 from vault.errors import InvalidRequest
+from vault.logical.standing import Standing
 from vault.modules.policy.acl import Acl, compile_acl
 from vault.modules.policy.document import PolicyDocument, parse_policy
 from vault.modules.policy.name import DEFAULT, ROOT, canonical_name
@@ -45,9 +46,10 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class _Compiled:
-    """An ACL and what it was compiled from: the rows by path, None where there was none."""
+    """An ACL and what it was compiled from: the rows by path, None where there was none, and the entity's part in it."""
 
     sources: tuple[tuple[str, Entry | None], ...]
+    standing: Standing | None
     acl: Acl
 
 
@@ -83,15 +85,16 @@ class PolicyStore:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._compiled: dict[tuple[str, ...], _Compiled] = {}
+        self._compiled: dict[tuple[tuple[str, ...], str], _Compiled] = {}
         self._lock = threading.Lock()
 
     # -- every request ------------------------------------------------------------------------------------------------
 
-    def acl(self, transaction: Transaction, names: tuple[str, ...]) -> Acl:
-        """Return the compiled policies with these names; one that does not exist grants nothing."""
-        known = self._compiled.get(names)
-        if known is not None:
+    def acl(self, transaction: Transaction, names: tuple[str, ...], standing: Standing | None = None) -> Acl:
+        """Return the compiled policies with these names and those of an entity; one that does not exist grants nothing."""
+        key = names, "" if standing is None else standing.entity_id
+        known = self._compiled.get(key)
+        if known is not None and known.standing is standing:
             get = transaction.get
             for path, entry in known.sources:
                 found = get(path)
@@ -99,20 +102,24 @@ class PolicyStore:
                     break
             else:
                 return known.acl
-        return self._compile(transaction, names)
+        return self._compile(transaction, key, standing)
 
-    def _compile(self, transaction: Transaction, names: tuple[str, ...]) -> Acl:
+    def _compile(self, transaction: Transaction, key: tuple[tuple[str, ...], str], standing: Standing | None) -> Acl:
+        names, values = key[0], None
+        if standing is not None:
+            names, values = tuple(sorted({*names, *standing.policies})), standing.values
         if names == (ROOT,):
-            compiled = _Compiled((), compile_acl(((ROOT, PolicyDocument()),), self._clock.now()))
+            compiled = _Compiled((), standing, compile_acl(((ROOT, PolicyDocument()),), self._clock.now()))
         else:
             sources = tuple((PREFIX + name, transaction.get(PREFIX + name)) for name in names if name != ROOT)
             policies = [entry.decode(decode_policy) for _, entry in sources if entry is not None]
-            compiled = _Compiled(sources, compile_acl([(policy.name, policy.document) for policy in policies], self._clock.now()))
+            documents = [(policy.name, policy.document) for policy in policies]
+            compiled = _Compiled(sources, standing, compile_acl(documents, self._clock.now(), values))
         with self._lock:
-            self._compiled.pop(names, None)
+            self._compiled.pop(key, None)
             while len(self._compiled) >= limits.COMPILED_ACLS_MAX:
                 del self._compiled[next(iter(self._compiled))]
-            self._compiled[names] = compiled
+            self._compiled[key] = compiled
         return compiled.acl
 
     def forget_compiled(self) -> None:

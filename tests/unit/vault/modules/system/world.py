@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tests.unit.vault.modules.system.fakes import FakeClock, Lines, SystemRows
@@ -27,11 +28,14 @@ from vault.logical.operation import Operation
 from vault.logical.request import Request
 from vault.logical.response import Response
 from vault.logical.token import Token
+from vault.logins import Logins
 from vault.modules.auth.methods.token import backend as token_backend
+from vault.modules.auth.renewal import Renewer
 from vault.modules.auth.tokens import Issued, TokenStore
 from vault.modules.engines.cubbyhole.backend import cubbyhole
 from vault.modules.engines.kv import upgrade
 from vault.modules.engines.kv.backend import VERSIONS
+from vault.modules.identity.store import IdentityStore
 from vault.modules.policy.store import PolicyStore
 from vault.modules.system.audit import AuditPaths
 from vault.modules.system.audit_headers import AuditHeaderPaths
@@ -92,6 +96,7 @@ class Worker:
         self.leases = LeaseStore()
         self.tokens = TokenStore(self.seal, self.leases, clock)
         self.policies = PolicyStore(clock)
+        self.identity = IdentityStore(self.mounts)
         self.seal.on_close.append(self.policies.forget_compiled)
         self.wrapping = wrapping = Wrapping(self.tokens, self.mounts, clock)
         self.revoker = Revoker(
@@ -107,24 +112,30 @@ class Worker:
         self.tunes = TunePaths(self.mounts, self.store, clock, upgrade)
         self.expiry = self._expiry(wrapping, clock)
         system = self._system(world, wrapping)
+        renewer = Renewer(self.tokens, self.mounts, self.identity)
         self.mounts.registry = Registry(
             {
                 ("secret", "system"): {"": system},
                 ("secret", "identity"): {"": Backend(kind="identity", paths=(), help="Identities.")},
                 ("secret", "cubbyhole"): {"": cubbyhole()},
                 **{("secret", kind): VERSIONS for kind in KV_KINDS},
-                ("auth", "token"): {"": token_backend.build(self.tokens, self.policies, self.mounts, self.revoker)},
+                ("auth", "token"): {"": token_backend.build(self.tokens, self.policies, renewer, self.revoker)},
+                **world.backends,
             }
         )
-        self.core = Core(
+        self.core = self._core(wrapping, system, clock)
+
+    def _core(self, wrapping: Wrapping, system: Backend, clock: FakeClock) -> Core:
+        return Core(
             seal=self.seal,
             audit=self.broker,
             devices=self.audit,
             store=self.store,
             mounts=self.mounts,
-            authority=Authority(self.store, self.tokens, self.policies, clock),
+            authority=Authority(self.store, self.tokens, self.policies, self.identity, clock),
             revoker=self.revoker,
             wrapping=wrapping,
+            logins=Logins(self.tokens, self.identity),
             clock=clock,
             system=system,
             system_mount=Mount(path="sys/", kind="system", uuid="system", accessor="system_sealed"),
@@ -217,6 +228,8 @@ class World:
     lifetimes = Lifetimes()
 
     audit_addresses: tuple[str, ...] = ()
+    # Auth methods and engines beside the usual ones, by family and kind.
+    backends: Mapping[tuple[str, str], Mapping[str, Backend]] = MappingProxyType({})
 
     def __init__(self, audit_dir: Path | None = None, declared: tuple[DeviceConfig, ...] = (), addresses: tuple[str, ...] = ()) -> None:
         self.rows = SystemRows()

@@ -12,10 +12,9 @@ from vault.logical.response import Response
 from vault.logical.token import Token, TokenKind
 from vault.modules.auth.methods.token import role as roles
 from vault.modules.auth.methods.token.create import Create, CreateArgs, CreateByRoleArgs, to_auth
-from vault.modules.auth.renewal import renew
+from vault.modules.auth.renewal import Renewer
 from vault.modules.auth.tokens import Issued, TokenStore
 from vault.modules.policy.store import PolicyStore
-from vault.mounts import Mounts
 from vault.revocation import Revoker
 from vault.secret import Secret
 
@@ -70,9 +69,9 @@ class ListAccessorsArgs:
 class TokenBackend:
     """Handlers of lookups, renewals and revocations."""
 
-    def __init__(self, tokens: TokenStore, mounts: Mounts, revoker: Revoker) -> None:
+    def __init__(self, tokens: TokenStore, renewer: Renewer, revoker: Revoker) -> None:
         self._tokens = tokens
-        self._mounts = mounts
+        self._renewer = renewer
         self._revoker = revoker
 
     # -- finding ------------------------------------------------------------------------------------------------------
@@ -124,6 +123,21 @@ class TokenBackend:
 
     # -- renewals -----------------------------------------------------------------------------------------------------
 
+    def prepare_renew(self, context: SystemContext, args: RenewArgs) -> Any:
+        """Do the slow work of renewing the named token."""
+        return self._prepare(context, self._tokens.find(context.transaction, args.token) if args.token else None)
+
+    def prepare_renew_self(self, context: SystemContext, _: Any) -> Any:
+        """Do the slow work of renewing the caller's token."""
+        return self._prepare(context, context.token)
+
+    def prepare_renew_accessor(self, context: SystemContext, args: RenewAccessorArgs) -> Any:
+        """Do the slow work of renewing the token with this accessor."""
+        return self._prepare(context, self._tokens.find_accessor(context.transaction, args.accessor))
+
+    def _prepare(self, context: SystemContext, token: Token | None) -> Any:
+        return None if token is None else self._renewer.prepare(context, token)
+
     def renew(self, context: SystemContext, args: RenewArgs) -> Response:
         """Renew the named token."""
         if not args.token:
@@ -142,8 +156,7 @@ class TokenBackend:
     def _renew(self, context: SystemContext, token: Token, secret: Secret, increment: int) -> Response:
         if token.role and roles.find_role(context, token.role) is None:
             raise InvalidRequest(f'the role "{token.role}" of this token is gone: it cannot be renewed')
-        made_by = self._mounts.table(context.transaction).router.find(token.path) or context.mount
-        done = renew(self._tokens, context.transaction, token, increment_seconds=increment, mount=made_by, now=context.now)
+        done = self._renewer.renew(context, token, increment_seconds=increment)
         return Response(auth=to_auth(Issued(secret, done.token), has_meta=bool(token.meta)), warnings=done.warnings)
 
     # -- revocations --------------------------------------------------------------------------------------------------
@@ -229,9 +242,9 @@ def _describe(context: SystemContext, token: Token, token_id: str) -> Response:
     return Response(data=data | {name: value for name, value in optional.items() if value})
 
 
-def build(tokens: TokenStore, policies: PolicyStore, mounts: Mounts, revoker: Revoker) -> Backend:
+def build(tokens: TokenStore, policies: PolicyStore, renewer: Renewer, revoker: Revoker) -> Backend:
     """Return the backend."""
-    backend = TokenBackend(tokens, mounts, revoker)
+    backend = TokenBackend(tokens, renewer, revoker)
     rows = (*_create_paths(Create(tokens, policies)), *_lookup_paths(backend), *_revoke_paths(backend), *_role_paths())
     return Backend(kind="token", paths=rows, help="The token backend makes, describes, renews and revokes tokens.", system=True)
 
@@ -268,10 +281,22 @@ def _lookup_paths(backend: TokenBackend) -> tuple[Path, ...]:
             help="List accessors of all tokens.",
             list=Endpoint(handler=backend.list_accessors, args=ListAccessorsArgs, sudo=True),
         ),
-        path("renew", help="Renew a token.", update=Endpoint(handler=backend.renew, args=RenewArgs)),
-        path("renew-self", help="Renew the caller's token.", update=Endpoint(handler=backend.renew_self, args=IncrementArgs)),
+        *_renew_paths(backend),
+    )
+
+
+def _renew_paths(backend: TokenBackend) -> tuple[Path, ...]:
+    return (
+        path("renew", help="Renew a token.", update=Endpoint(handler=backend.renew, args=RenewArgs, prepare=backend.prepare_renew)),
         path(
-            "renew-accessor", help="Renew a token by its accessor.", update=Endpoint(handler=backend.renew_accessor, args=RenewAccessorArgs)
+            "renew-self",
+            help="Renew the caller's token.",
+            update=Endpoint(handler=backend.renew_self, args=IncrementArgs, prepare=backend.prepare_renew_self),
+        ),
+        path(
+            "renew-accessor",
+            help="Renew a token by its accessor.",
+            update=Endpoint(handler=backend.renew_accessor, args=RenewAccessorArgs, prepare=backend.prepare_renew_accessor),
         ),
     )
 

@@ -1,0 +1,37 @@
+"""What an auth method says of a caller: who it is, and what its token shall be. The core makes the token of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from vault.logical.request import EMPTY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenParameters:
+    """What roles and users say of their tokens. Times are seconds; zero and empty mean unset."""
+
+    token_ttl: int = 0
+    token_max_ttl: int = 0
+    token_explicit_max_ttl: int = 0
+    token_period: int = 0
+    token_policies: tuple[str, ...] = ()
+    token_bound_cidrs: tuple[str, ...] = ()
+    token_no_default_policy: bool = False
+    token_num_uses: int = 0  # zero: unlimited
+    token_type: str = "default"  # noqa: S105 - the name of a kind, not a secret
+    token_strictly_bind_ip: bool = False  # to the address that logs in
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """A caller whom an auth method has recognised."""
+
+    alias: str = ""  # its name at this mount, in its one spelling; empty: it belongs to no entity
+    alias_metadata: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    groups: tuple[str, ...] = ()  # names at this mount of the external groups that it is in
+    display_name: str = ""  # the name of the mount is put in front
+    metadata: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    policies: tuple[str, ...] = ()  # beside those of the parameters
+    parameters: TokenParameters = TokenParameters()
+    role: str = ""  # of the mount, that decided
+    memory: Mapping[str, str] = field(default_factory=lambda: EMPTY)  # what the method needs at a renewal; never shown

@@ -1,0 +1,190 @@
+"""Logins: from whom an auth method recognises to a token."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from tests.unit.vault.modules.system.world import World
+from vault.errors import InvalidRequest, LoginFailed, PermissionDenied
+from vault.logical.args import STRING, arg
+from vault.logical.backend import Backend, Endpoint, path
+from vault.logical.context import Context
+from vault.logical.login import Login, TokenParameters
+from vault.logical.operation import Operation
+from vault.logical.response import Auth, Response
+from vault.logical.token import Token
+from vault.modules.auth.renewal import require_same_policies
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """What the door asks."""
+
+    name: str = arg(STRING, "Who comes.")
+    word: str = arg(STRING, "The word.", default="")
+
+
+class Door:
+    """An auth method that lets those in who know the word."""
+
+    def __init__(self) -> None:
+        self.login = Login(alias="ann", display_name="ann", metadata={"name": "ann"})
+        self.checks = 0
+        self.gone = False
+
+    def check(self, context: Context, args: Word) -> bool:
+        """Count the slow work."""
+        self.checks += 1
+        return args.word == "friend"
+
+    def enter(self, context: Context, args: Word) -> Response:
+        """Recognise the caller."""
+        if not context.prepared:
+            raise LoginFailed("invalid word")
+        return Response(login=self.login)
+
+    def renew(self, context: Context, token: Token) -> Login:
+        """Recognise the caller once more."""
+        if self.gone:
+            raise InvalidRequest("who are you")
+        require_same_policies(self.login, token)
+        return self.login
+
+
+@pytest.fixture
+def door() -> Door:
+    """Return the method."""
+    return Door()
+
+
+@pytest.fixture
+def world(door: Door) -> World:
+    """Return a host with the method."""
+    rows = (path("login/{name}", help="Enter.", update=Endpoint(handler=door.enter, args=Word, public=True, prepare=door.check)),)
+    backend = Backend(kind="door", paths=rows, renew=door.renew)
+
+    class Built(World):
+        backends = {("auth", "door"): {"": backend}}  # noqa: RUF012 - a table of the test
+
+    world = Built()
+    world.write("sys/auth/main/door", type="door")
+    return world
+
+
+def enter(world: World, word: str = "friend", **more: Any) -> Auth:
+    """Log in."""
+    response = world.send(Operation.UPDATE, "auth/main/door/login/ann", {"word": word}, token=None, **more)
+    assert response is not None
+    assert response.auth is not None
+    return response.auth
+
+
+def renew(world: World, auth: Auth, **fields: Any) -> Auth:
+    """Renew a token by itself."""
+    response = world.send(Operation.UPDATE, "auth/token/renew-self", fields, token=auth.client_token.reveal())
+    assert response is not None
+    assert response.auth is not None
+    return response.auth
+
+
+def test_a_failed_login_leaves_nothing(world: World, door: Door) -> None:
+    """No token, no entity; the slow work was done once."""
+    rows = len(world.rows.rows)
+    with pytest.raises(LoginFailed, match="invalid word"):
+        enter(world, "foe")
+    assert len(world.rows.rows) == rows
+    assert door.checks == 1
+
+
+def test_a_login_makes_one_token_of_one_entity(world: World) -> None:
+    """The second login of an alias meets the entity of the first."""
+    first, second = enter(world), enter(world)
+    assert first.entity_id == second.entity_id != ""
+    assert first.client_token.reveal() != second.client_token.reveal()
+    assert first.policies == ("default",)
+    assert (first.display_name, first.orphan, first.renewable) == ("main-door-ann", True, True)
+    found = world.send(Operation.READ, "auth/token/lookup-self", {}, token=first.client_token.reveal())
+    assert found is not None
+    assert found.data is not None
+    assert found.data["path"] == "auth/main/door/login/ann"
+    assert found.data["meta"] == {"name": "ann"}
+
+
+def test_an_address_that_is_not_allowed_gets_no_token(world: World, door: Door) -> None:
+    """Bound addresses hold for the login as well as for the token."""
+    door.login = replace(door.login, parameters=TokenParameters(token_bound_cidrs=("10.0.0.0/8",)))
+    with pytest.raises(PermissionDenied):
+        enter(world, address="192.0.2.1")
+    assert enter(world, address="10.1.2.3").client_token
+
+
+def test_a_token_may_be_bound_to_the_address_that_logs_in(world: World, door: Door) -> None:
+    """Elsewhere it is refused."""
+    door.login = replace(door.login, parameters=TokenParameters(token_strictly_bind_ip=True))
+    token = enter(world, address="192.0.2.1").client_token.reveal()
+    world.send(Operation.READ, "auth/token/lookup-self", {}, token=token, address="192.0.2.1")
+    with pytest.raises(PermissionDenied):
+        world.send(Operation.READ, "auth/token/lookup-self", {}, token=token, address="192.0.2.2")
+
+
+@pytest.mark.parametrize("name", ["root", "ROOT", " root "])
+def test_no_login_makes_a_root_token(world: World, door: Door, name: str) -> None:
+    """Whatever the method says."""
+    door.login = replace(door.login, policies=(name,))
+    with pytest.raises(InvalidRequest, match="root"):
+        enter(world)
+
+
+def test_parameters_shape_the_token(world: World, door: Door) -> None:
+    """Policies, uses, times."""
+    door.login = replace(
+        door.login,
+        policies=("extra",),
+        parameters=TokenParameters(token_policies=("own",), token_no_default_policy=True, token_num_uses=2, token_ttl=60, token_max_ttl=90),
+    )
+    auth = enter(world)
+    assert auth.token_policies == ("extra", "own")
+    assert (auth.num_uses, auth.lease_duration_seconds) == (2, 60)
+
+
+@pytest.mark.parametrize(
+    ("mount", "asked", "made"),
+    [
+        ("default-service", "default", "service"),
+        ("default-batch", "default", "batch"),
+        ("default-batch", "service", "service"),
+        ("batch", "service", "batch"),
+        ("service", "batch", "service"),
+    ],
+)
+def test_the_mount_decides_about_the_kind_of_token(world: World, door: Door, mount: str, asked: str, made: str) -> None:
+    """A fixed kind beats the role, a default one is beaten by it."""
+    world.write("sys/auth/main/door/tune", token_type=mount)
+    door.login = replace(door.login, parameters=TokenParameters(token_type=asked))
+    assert enter(world).token_type == made
+
+
+def test_a_renewal_asks_the_method_again(world: World, door: Door) -> None:
+    """With the times of now; refused once the caller is gone or has other policies."""
+    door.login = replace(door.login, parameters=TokenParameters(token_ttl=60, token_max_ttl=600))
+    auth = enter(world)
+    assert renew(world, auth, increment=300).lease_duration_seconds == 300
+    world.clock.advance(100)
+    door.login = replace(door.login, parameters=TokenParameters(token_ttl=50, token_max_ttl=120))
+    assert renew(world, auth).lease_duration_seconds == 20
+    door.login = replace(door.login, policies=("more",))
+    with pytest.raises(InvalidRequest, match="policies have changed"):
+        renew(world, auth)
+    door.login, door.gone = replace(door.login, policies=()), True
+    with pytest.raises(InvalidRequest, match="who are you"):
+        renew(world, auth)
+
+
+def test_a_wrapped_login_hides_the_token(world: World) -> None:
+    """What comes is a wrapping token, with the accessor of what it wraps."""
+    response = world.send(Operation.UPDATE, "auth/main/door/login/ann", {"word": "friend"}, token=None, wrap=60)
+    assert response is not None
+    assert response.auth is None
+    assert response.wrap_info is not None
+    assert response.wrap_info.wrapped_accessor
