@@ -63,7 +63,9 @@ def choose_certificates(proxies: Proxies, peer: str, shown: str | None, own: Cer
     """
     if not _is_authorized(proxies, peer):
         if shown is not None and proxies.reject_not_authorized:
-            raise InvalidRequest(f"client address not authorized for {proxies.certificate_header.lower()} and configured to reject connection")
+            raise InvalidRequest(
+                f"client address not authorized for {proxies.certificate_header.lower()} and configured to reject connection"
+            )
         return own
     if not shown:
         return no_certificates
@@ -71,7 +73,7 @@ def choose_certificates(proxies: Proxies, peer: str, shown: str | None, own: Cer
 
 
 def _decode(proxies: Proxies, shown: str) -> tuple[bytes, ...]:
-    value = (shown.strip(" \t").encode("latin-1"),)
+    value: tuple[bytes, ...] = (shown.strip(" \t").encode("latin-1"),)
     try:
         for name in proxies.certificate_decoders:
             value = tuple(decoded for part in value for decoded in DECODERS[name](part))

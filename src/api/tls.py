@@ -210,8 +210,9 @@ class TlsStream:
         self._sock.close()
 
     def list_peer_certificates(self) -> tuple[bytes, ...]:
-        """Return the certificate that the client showed, in DER, and what it sent to explain it. Unless the listener requires one,
-        nobody has verified it.
+        """Return the certificate that the client showed, in DER, and what it sent to explain it.
+
+        Unless the listener requires one, nobody has verified it.
         """
         own = self._tls.get_peer_certificate(as_cryptography=True)
         if own is None:

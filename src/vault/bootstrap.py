@@ -29,6 +29,8 @@ from vault.logical.backend import Backend, Path
 from vault.logical.mount import Lifetimes, Mount
 from vault.logical.token import Token
 from vault.logins import Logins
+from vault.modules.auth.methods.cert import backend as cert_backend
+from vault.modules.auth.methods.kubernetes import backend as kubernetes_backend
 from vault.modules.auth.methods.token import backend as token_backend
 from vault.modules.auth.renewal import Renewer
 from vault.modules.auth.tokens import Issued, TokenStore
@@ -158,6 +160,8 @@ class Service:
                 ("secret", "identity"): {"": Backend(kind="identity", paths=(), help="The identity store.")},
                 ("secret", "cubbyhole"): {"": cubbyhole()},
                 **{("secret", kind): KV_VERSIONS for kind in KV_KINDS},
+                ("auth", "cert"): {"": cert_backend.build()},
+                ("auth", "kubernetes"): {"": kubernetes_backend.build()},
                 ("auth", "token"): {"": token_backend.build(self._tokens, self._policies, renewer, revoker)},
             }
         )

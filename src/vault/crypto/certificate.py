@@ -22,6 +22,7 @@ _PEM = re.compile(rb"-----BEGIN (?:TRUSTED )?CERTIFICATE-----[A-Za-z0-9+/=\s]+--
 _CLIENT_USAGES = frozenset({ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE})
 # ASN.1 strings: UTF8String, NumericString, PrintableString, T61String, IA5String.
 _STRINGS = {0x0C: "utf-8", 0x12: "ascii", 0x13: "ascii", 0x14: "latin-1", 0x16: "ascii"}
+_NO_LIST = "not a revocation list in PEM or DER"
 _BROKEN_HASHES = (MD5, SHA1)
 
 
@@ -164,11 +165,35 @@ class RevocationList:
 
 def parse_revocations(data: bytes) -> RevocationList:
     """Return what a list in PEM or DER says; raises ValueError. Its signature is not looked at: who may store one is believed."""
-    load: Callable[[bytes], x509.CertificateRevocationList]
-    load = x509.load_pem_x509_crl if data.lstrip().startswith(b"-----BEGIN X509 CRL") else x509.load_der_x509_crl
+    found = _load_list(data)
     try:
-        found = load(data)
         serials = tuple(str(entry.serial_number) for entry in found)
         return RevocationList(serials=serials, next_update=found.next_update_utc)
     except Exception as error:  # as above
-        raise ValueError("not a revocation list in PEM or DER") from error
+        raise ValueError(_NO_LIST) from error
+
+
+def _load_list(data: bytes) -> x509.CertificateRevocationList:
+    load: Callable[[bytes], x509.CertificateRevocationList]
+    load = x509.load_pem_x509_crl if data.lstrip().startswith(b"-----BEGIN X509 CRL") else x509.load_der_x509_crl
+    try:
+        return load(data)
+    except Exception as error:  # as above
+        raise ValueError(_NO_LIST) from error
+
+
+def is_signed_by(data: bytes, authorities: tuple[Certificate, ...]) -> bool:
+    """Return whether one of the authorities that bear the issuer's name has signed a list; without any of that name nobody can tell.
+
+    Raises ValueError where the data is no list.
+    """
+    found = _load_list(data)
+    keys = [loaded.public_key() for one in authorities if (loaded := x509.load_der_x509_certificate(one.der)).subject == found.issuer]
+    return not keys or any(_verifies(found, key) for key in keys)
+
+
+def _verifies(found: x509.CertificateRevocationList, key: Any) -> bool:
+    try:
+        return found.is_signature_valid(key)
+    except Exception:  # noqa: BLE001 - as above; what cannot be verified is not signed
+        return False

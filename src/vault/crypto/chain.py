@@ -15,9 +15,7 @@ from vault.crypto.certificate import Certificate, parse_certificate
 _INTERMEDIATES_MAX = 8  # no public chain has more than three
 
 
-def find_chain(
-    leaf: Certificate, others: tuple[Certificate, ...], authority: Certificate, now: datetime
-) -> tuple[Certificate, ...] | None:
+def find_chain(leaf: Certificate, others: tuple[Certificate, ...], authority: Certificate, now: datetime) -> tuple[Certificate, ...] | None:
     """Return the chain from a client's certificate to an authority, None if there is none that holds now.
 
     `others` are what the client sent to explain itself. The authority need not be a root: it is trusted as it is.
