@@ -20,7 +20,7 @@ def find_chain(leaf: Certificate, others: tuple[Certificate, ...], authority: Ce
 
     `others` are what the client sent to explain itself. The authority need not be a root: it is trusted as it is.
     """
-    if not (is_current(leaf, now) and leaf.serves_clients and leaf.has_strong_hash and _may_sign(authority)):
+    if not (may_enter(leaf, now) and leaf.has_strong_hash and _may_sign(authority)):
         return None
     store = crypto.X509Store()
     store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
@@ -34,9 +34,9 @@ def find_chain(leaf: Certificate, others: tuple[Certificate, ...], authority: Ce
     return tuple(parse_certificate(crypto.dump_certificate(crypto.FILETYPE_ASN1, member)) for member in found)
 
 
-def is_current(certificate: Certificate, now: datetime) -> bool:
-    """Return whether a certificate is neither expired nor from the future."""
-    return certificate.not_before <= now <= certificate.not_after
+def may_enter(certificate: Certificate, now: datetime) -> bool:
+    """Return whether a certificate can be a client's at all, whoever stands behind it: now, for this purpose, by a key that holds."""
+    return certificate.not_before <= now <= certificate.not_after and certificate.serves_clients and certificate.has_strong_key
 
 
 def _may_sign(certificate: Certificate) -> bool:

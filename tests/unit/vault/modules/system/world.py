@@ -325,6 +325,7 @@ class World:
         address: str = "",
         open_doors: frozenset[str] = frozenset(),
         headers: Mapping[str, str] | None = None,
+        certificates: tuple[bytes, ...] = (),
     ) -> Response | None:
         """Send a request, with the fields that a request of its kind has."""
         self._requests += 1
@@ -339,6 +340,7 @@ class World:
             remote_address=address,
             open_doors=open_doors,
             headers=headers or {},
+            show_certificates=lambda: certificates,
         )
         return target.core.handle(request)
 

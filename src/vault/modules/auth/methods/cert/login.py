@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from vault import limits
 from vault.crypto.certificate import Certificate, parse_certificate
-from vault.crypto.chain import find_chain, is_current
+from vault.crypto.chain import find_chain, may_enter
 from vault.errors import InvalidRequest
 from vault.logical.args import STRING, arg
 from vault.logical.context import Context
@@ -112,7 +112,7 @@ def find_role(context: Context, shown: Shown, name: str) -> Role:
     """
     now = datetime.fromtimestamp(context.now, UTC)
     trusts = _list_trusts(context, name)
-    if not is_current(shown.own, now) or not shown.own.serves_clients:
+    if not may_enter(shown.own, now):
         raise InvalidRequest(_INVALID)
     for trust in trusts:
         if not trust.is_authority and trust.certificates[0].der == shown.own.der and _admits(context, trust, trust.certificates):
