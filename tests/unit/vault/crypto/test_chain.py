@@ -15,7 +15,7 @@ from vault.crypto.chain import find_chain
 NOW = datetime.now(UTC)
 ROOT = make("root", authority=True)
 BETWEEN = ROOT.issue("between", authority=True)
-WEAK_KEY = rsa.generate_private_key(65537, 1024)
+WEAK_KEY = rsa.generate_private_key(65537, 1024)  # noqa: S505 - to be refused
 
 
 def read(issued: Issued) -> Certificate:
@@ -66,7 +66,7 @@ WRONG: dict[str, tuple[Issued, ...]] = {
     "a name that its authority may not give": _of_restricted_authority(),
     "deeper than allowed": _too_deep(),
     "a weak key": (ROOT.issue(key=WEAK_KEY),),
-    "a DSA key": (ROOT.issue(key=dsa.generate_private_key(1024)),),
+    "a DSA key": (ROOT.issue(key=dsa.generate_private_key(1024)),),  # noqa: S505 - to be refused
     "an intermediate with a weak key": (
         (weak := ROOT.issue("weak", authority=True, key=WEAK_KEY)).issue("leaf"),
         weak,

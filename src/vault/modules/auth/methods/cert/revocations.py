@@ -24,6 +24,7 @@ from vault.modules.auth.role_name import Page, RoleName
 from vault.storage.view import View
 
 _LISTS = "crls/"
+_Key = tuple[str, str]  # a mount, and a name there
 
 _log = structlog.get_logger(__name__)
 
@@ -146,30 +147,37 @@ def _fetch(context: Context, url: str) -> Revocations:
 
 
 class Refresher:
-    """Fetches lists that are due. One thread of a worker tries one list; others go on with what there is."""
+    """Fetches lists that are due. One thread of a worker tries one list; others go on with what there is.
+
+    A login that a new list refuses stores nothing. So a list is kept here until a login has stored it.
+    """
 
     def __init__(self) -> None:
-        self._tried: dict[tuple[str, str], float] = {}
+        self._tried: dict[_Key, float] = {}
+        self._fetched: dict[_Key, Revocations] = {}
 
     def fetch_due(self, context: Context) -> dict[str, Revocations]:
-        """Return new lists by name, for `store`."""
-        found: dict[str, Revocations] = {}
-        for name in context.storage.list_children(_LISTS):
-            stored = _find(context.storage, name)
-            if stored is None or not stored.url or stored.due_at > context.now or not self._may_try(context, name):
-                continue
-            try:
-                found[name] = _fetch(context, stored.url)
-            except Unreachable as error:
-                _log.warning("revocation list not fetched, the old one holds", mount=context.mount.path, name=name, reason=str(error))
-        return found
+        """Return lists that are newer than the stored ones, by name, for `store_fetched`."""
+        names = context.storage.list_children(_LISTS)
+        return {name: fetched for name in names if (fetched := self._find_newer(context, name)) is not None}
 
-    def _may_try(self, context: Context, name: str) -> bool:
-        key = context.mount.uuid, name
+    def _find_newer(self, context: Context, name: str) -> Revocations | None:
+        key, stored = (context.mount.uuid, name), _find(context.storage, name)
+        if stored is None or not stored.url or stored.due_at > context.now:
+            self._fetched.pop(key, None)
+            return None
+        known = self._fetched.get(key)
+        if known is not None and known.url == stored.url and known.due_at > context.now:
+            return known
         if context.now < self._tried.get(key, 0.0) + limits.REVOCATIONS_RETRY_SECONDS:
-            return False
+            return None
         self._tried[key] = context.now
-        return True
+        try:
+            self._fetched[key] = fetched = _fetch(context, stored.url)
+        except Unreachable as error:
+            _log.warning("revocation list not fetched, the old one holds", mount=context.mount.path, name=name, reason=str(error))
+            return None
+        return fetched
 
 
 def store_fetched(context: Context, found: dict[str, Revocations]) -> None:
