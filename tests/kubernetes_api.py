@@ -136,7 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Review a token."""
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self._may():
-            assert (self.path, body["kind"]) == ("/apis/authentication.k8s.io/v1/tokenreviews", "TokenReview")
+            assert (self.path, body.get("kind", "TokenReview")) == ("/apis/authentication.k8s.io/v1/tokenreviews", "TokenReview")
             self._answer(201, body | {"status": self.cluster.review(body["spec"])})
 
     def do_GET(self) -> None:

@@ -123,6 +123,7 @@ def test_certificate_of_a_header_is_decoded(values: dict[str, object], shown: st
         ({}, "\xff"),
         (URL, BASE64),
         (URL, "%ZZ"),
+        (URL, f"{quote(LEAF.pem)},{quote(CHAIN.pem)}"),
         (URL, quote("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----")),
     ],
 )
