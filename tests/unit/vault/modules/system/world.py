@@ -323,11 +323,9 @@ class World:
         worker: Worker | None = None,
         wrap: int | None = None,
         address: str = "",
-        open_doors: frozenset[str] = frozenset(),
-        headers: Mapping[str, str] | None = None,
-        certificates: tuple[bytes, ...] = (),
+        **more: Any,
     ) -> Response | None:
-        """Send a request, with the fields that a request of its kind has."""
+        """Send a request, with the fields that a request of its kind has, and `more` of the request itself."""
         self._requests += 1
         target = worker or self.first
         request = Request(
@@ -338,9 +336,7 @@ class World:
             token=None if token is None else Secret(token),
             wrap_ttl_seconds=wrap,
             remote_address=address,
-            open_doors=open_doors,
-            headers=headers or {},
-            show_certificates=lambda: certificates,
+            **more,
         )
         return target.core.handle(request)
 
