@@ -20,9 +20,6 @@ SELECTED = {"bound_service_account_namespace_selector": '{"matchLabels":{"a":"b"
 # Of {"alg":"ES256"} and of {"alg":"none"}, with claims of apps/web that nobody has signed.
 HEAD = "eyJhbGciOiJFUzI1NiJ9"
 CLAIMS = "eyJrdWJlcm5ldGVzLmlvIjp7Im5hbWVzcGFjZSI6ImFwcHMiLCJzZXJ2aWNlYWNjb3VudCI6eyJuYW1lIjoid2ViIiwidWlkIjoidSJ9fX0"
-    "eyJhbGciOiJFUzI1NiJ9",
-    "eyJrdWJlcm5ldGVzLmlvIjp7Im5hbWVzcGFjZSI6ImFwcHMiLCJzZXJ2aWNlYWNjb3VudCI6eyJuYW1lIjoid2ViIiwidWlkIjoidSJ9fX0",
-)
 TOKEN, UNSIGNED = f"{HEAD}.{CLAIMS}.c2ln", f"eyJhbGciOiJub25lIn0.{CLAIMS}."
 OTHER = f"{HEAD}.eyJrdWJlcm5ldGVzLmlvIjp7Im5hbWVzcGFjZSI6ImFwcHMiLCJzZXJ2aWNlYWNjb3VudCI6eyJuYW1lIjoiZGIiLCJ1aWQiOiJ1In19fQ.c2ln"
 EXPIRED = f"{HEAD}.eyJleHAiOjEwMDB9.c2ln"
