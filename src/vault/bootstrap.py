@@ -35,6 +35,9 @@ from vault.modules.auth.tokens import Issued, TokenStore
 from vault.modules.engines.cubbyhole.backend import cubbyhole
 from vault.modules.engines.kv import upgrade as kv_upgrade
 from vault.modules.engines.kv.backend import VERSIONS as KV_VERSIONS
+from vault.modules.identity.oidc.paths import oidc_paths
+from vault.modules.identity.oidc.upkeep import Upkeep
+from vault.modules.identity.people import People
 from vault.modules.identity.store import IdentityStore
 from vault.modules.policy.store import PolicyStore
 from vault.modules.system.audit import AuditPaths
@@ -152,10 +155,11 @@ class Service:
 
     def _make_registry(self, system: Backend, revoker: Revoker) -> Registry:
         renewer = Renewer(self._tokens, self._mounts, self._identity)
+        identity = Backend(kind="identity", paths=oidc_paths(People(self._identity), self._tokens, self._settings), help="Who is who.")
         return Registry(
             {
                 ("secret", "system"): {"": system},
-                ("secret", "identity"): {"": Backend(kind="identity", paths=(), help="The identity store.")},
+                ("secret", "identity"): {"": identity},
                 ("secret", "cubbyhole"): {"": cubbyhole()},
                 **{("secret", kind): KV_VERSIONS for kind in KV_KINDS},
                 ("auth", "token"): {"": token_backend.build(self._tokens, self._policies, renewer, revoker)},
@@ -191,6 +195,7 @@ class Service:
                 TunePaths(self._mounts, fenced, self._clock, kv_upgrade).finish_all,
                 partial(self._rotation.rotate_if_due, fenced),
                 Tidier(self._store, fenced, self._clock).tidy,
+                Upkeep(self._store, fenced, self._mounts, self._clock).run,
                 PartitionChore(lambda: make_partitions(self._dsn), self._clock).run,
                 Retention(fenced.run, *tables, self._clock, self._settings.audit_retention_days).run,
             ),

@@ -31,6 +31,13 @@ PUBLIC = {
     "read sys/internal/specs/openapi",
     "update sys/internal/specs/openapi",
     "update sys/decode-token",
+    "read identity/oidc/.well-known/openid-configuration",
+    "read identity/oidc/.well-known/keys",
+    "read identity/oidc/provider/{name}/.well-known/openid-configuration",
+    "read identity/oidc/provider/{name}/.well-known/keys",
+    "update identity/oidc/provider/{name}/token",
+    "read identity/oidc/provider/{name}/userinfo",
+    "update identity/oidc/provider/{name}/userinfo",
 }
 # Public where the listener opens the door that they name.
 WHILE_SEALED = {"read sys/init", "update sys/init", "read sys/seal-status", "update sys/unseal", "read sys/health", "read sys/leader"}
