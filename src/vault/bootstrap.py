@@ -162,7 +162,7 @@ class Service:
                 ("secret", "identity"): {"": identity},
                 ("secret", "cubbyhole"): {"": cubbyhole()},
                 **{("secret", kind): KV_VERSIONS for kind in KV_KINDS},
-                ("auth", "token"): {"": token_backend.build(self._tokens, self._policies, renewer, revoker)},
+                ("auth", "token"): {"": token_backend.build(self._tokens, self._policies, renewer, revoker, self._identity)},
             }
         )
 

@@ -82,7 +82,7 @@ def find_payload(token: str, public_keys: Iterable[Mapping[str, str]]) -> bytes 
     """Return what a token says if the key that it names is among these and has signed it; raises ValueError for what is no token."""
     try:
         key_id = _jws.get_unverified_header(token).get("kid")
-    except jwt.InvalidTokenError as error:
+    except (jwt.InvalidTokenError, ValueError) as error:
         raise ValueError("not a signed token in compact form") from error
     key = next((key for key in public_keys if key["kid"] == key_id), None)
     if key is None:

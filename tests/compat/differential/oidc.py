@@ -1,4 +1,4 @@
-"""Identity tokens and the OIDC provider: what administrators set up, public documents, and requests that are refused before anybody is known."""
+"""Identity tokens and the OIDC provider: what is set up, public documents, and what is refused before anybody is known."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ class Worker:
                 ("secret", "identity"): {"": Backend(kind="identity", paths=(), help="Identities.")},
                 ("secret", "cubbyhole"): {"": cubbyhole()},
                 **{("secret", kind): VERSIONS for kind in KV_KINDS},
-                ("auth", "token"): {"": token_backend.build(self.tokens, self.policies, renewer, self.revoker)},
+                ("auth", "token"): {"": token_backend.build(self.tokens, self.policies, renewer, self.revoker, self.identity)},
                 **world.backends,
             }
         )

@@ -11,7 +11,7 @@ from vault.logical.context import SystemContext
 from vault.logical.response import Response
 from vault.logical.token import Token, TokenKind
 from vault.modules.auth.methods.token import role as roles
-from vault.modules.auth.methods.token.create import Create, CreateArgs, CreateByRoleArgs, to_auth
+from vault.modules.auth.methods.token.create import Create, CreateArgs, CreateByRoleArgs, Identity, to_auth
 from vault.modules.auth.renewal import Renewer
 from vault.modules.auth.tokens import Issued, TokenStore
 from vault.modules.policy.store import PolicyStore
@@ -242,10 +242,10 @@ def _describe(context: SystemContext, token: Token, token_id: str) -> Response:
     return Response(data=data | {name: value for name, value in optional.items() if value})
 
 
-def build(tokens: TokenStore, policies: PolicyStore, renewer: Renewer, revoker: Revoker) -> Backend:
+def build(tokens: TokenStore, policies: PolicyStore, renewer: Renewer, revoker: Revoker, identity: Identity) -> Backend:
     """Return the backend."""
     backend = TokenBackend(tokens, renewer, revoker)
-    rows = (*_create_paths(Create(tokens, policies)), *_lookup_paths(backend), *_revoke_paths(backend), *_role_paths())
+    rows = (*_create_paths(Create(tokens, policies, identity)), *_lookup_paths(backend), *_revoke_paths(backend), *_role_paths())
     return Backend(kind="token", paths=rows, help="The token backend makes, describes, renews and revokes tokens.", system=True)
 
 
