@@ -115,6 +115,18 @@ def test_request_has_the_one_token(headers: dict[str, str], token: str | None) -
     assert (found and found.reveal()) == token
 
 
+def test_request_says_how_it_was_authenticated() -> None:
+    """Basic credentials are no token, and a bearer token is known as one only where no other header says the same."""
+    basic = decode("POST", "secret/a", HTTP_AUTHORIZATION="Basic YTpi")
+    assert (basic.token, basic.is_bearer) == (None, False)
+    assert basic.basic is not None
+    assert basic.basic.name == "a"
+    bearer = decode("POST", "secret/a", HTTP_AUTHORIZATION="Bearer a")
+    assert (bearer.is_bearer, bearer.basic) == (True, None)
+    assert not decode("POST", "secret/a", HTTP_AUTHORIZATION="Bearer a", HTTP_X_VAULT_TOKEN="a").is_bearer
+    assert not decode("POST", "secret/a", HTTP_X_VAULT_TOKEN="a").is_bearer
+
+
 @pytest.mark.parametrize("name", ["X_ENTITY_ID", "X_REALM_ID", "X_ROLES", "X_USER_ID", "X_FORWARDED_USER", "X_FORWARDED_FOR", "HOST"])
 def test_request_ignores_headers_of_identity(name: str) -> None:
     """No header but the token says who is asking or where from."""

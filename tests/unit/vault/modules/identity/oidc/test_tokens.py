@@ -35,7 +35,7 @@ def introspect(world: OidcWorld, token: str, **fields: Any) -> Any:
 
 @pytest.mark.parametrize("seconds", [-1, 1.5, True, "abc", "NaN", "1e3", [], {}, 2**70])
 @pytest.mark.parametrize("field", ["rotation_period", "verification_ttl"])
-def test_doubtful_time_of_a_key_is_refused(world: OidcWorld, field: str, seconds: object) -> None:
+def test_doubtful_time_of_a_key_is_refused(world: OidcWorld, field: str, seconds: Any) -> None:
     """A time is a whole number of seconds, or text with units; nothing is stored of any other."""
     with pytest.raises(InvalidRequest):
         world.write("identity/oidc/key/odd", **{field: seconds})
