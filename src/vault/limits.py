@@ -94,5 +94,5 @@ OIDC_ITEMS_MAX = 1_000  # of one list of a key, client, assignment or provider: 
 OIDC_NAME_BYTES_MAX = 256  # part of a row's path and of URLs
 OIDC_PARAMETER_BYTES_MAX = 4_096  # state, nonce and redirect_uri of one sign-in: as much as a URL takes with most servers
 OIDC_CODE_SECONDS = 300  # an authorization code is exchanged at once by a program; RFC 6749 allows ten minutes
-OIDC_CODES_SWEPT = 500  # unused codes removed in one round of the background work
+OIDC_ROWS_SWEPT = 10_000  # expired rows among which unused codes are looked for; leases that cannot be revoked stay among them
 DISCOVERY_SECONDS = 3600  # how long a relying party may keep the discovery document, as with Vault

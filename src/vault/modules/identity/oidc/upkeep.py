@@ -1,6 +1,7 @@
 """What the leader's background work does for identity tokens: the next key pair when it is time, and away with what has expired."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol, TypeVar
 
 import structlog
@@ -15,6 +16,7 @@ from vault.storage.transaction import Store, Transaction
 from vault.storage.view import View
 
 MOUNT = "identity/"
+_CHUNK = 500  # rows deleted in one transaction
 T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
@@ -51,7 +53,8 @@ class Upkeep:
                 self._rotate(name, make_pairs(key.algorithm, 1), now)
             elif is_untidy(key, now):
                 self._tidy(name, now)
-        self._sweep_codes(now)
+        if view.list_children(CODES.folder, limit=1):  # cached: no round trip while there are none
+            self._sweep_codes(now)
 
     def _view(self, transaction: Transaction) -> View:
         return View(transaction, self._mounts.require(transaction, MOUNT).storage_prefix)
@@ -77,11 +80,11 @@ class Upkeep:
 
     def _sweep_codes(self, now: float) -> None:
         folder = self._mounts.require(self._store.read(), MOUNT).storage_prefix + CODES.folder
-        expired = [path for path in self._store.list_expired(now, limits.OIDC_CODES_SWEPT) if path.startswith(folder)]
+        expired = [path for path in self._store.list_expired(now, limits.OIDC_ROWS_SWEPT) if path.startswith(folder)]
+        for start in range(0, len(expired), _CHUNK):
+            self._fenced.run(partial(_delete_all, paths=expired[start : start + _CHUNK]))
 
-        def work(transaction: Transaction) -> None:
-            for path in expired:
-                transaction.delete(path)
 
-        if expired:
-            self._fenced.run(work)
+def _delete_all(transaction: Transaction, paths: list[str]) -> None:
+    for path in paths:
+        transaction.delete(path)
