@@ -91,6 +91,7 @@ AUDIT_RETENTION_DAYS = 2_555  # seven years
 AUDIT_RETENTION_DAYS_MIN = 2_190  # six years, as 45 CFR 164.316(b)(2)(i) asks; the function that detaches partitions has the same
 CLAIM_TEMPLATE_BYTES_MAX = 64 * 1024  # filled in for every token; claims of that size fit into no header anyway
 OIDC_ITEMS_MAX = 1_000  # of one list of a key, client, assignment or provider: each is read for every sign-in
+OIDC_RETIRED_MAX = 100  # replaced pairs of one key that still check: by its period it has ten; all of them are published
 OIDC_NAME_BYTES_MAX = 256  # part of a row's path and of URLs
 OIDC_PARAMETER_BYTES_MAX = 4_096  # state, nonce and redirect_uri of one sign-in: as much as a URL takes with most servers
 OIDC_CODE_SECONDS = 300  # an authorization code is exchanged at once by a program; RFC 6749 allows ten minutes

@@ -189,6 +189,20 @@ def test_rotation_holds_on_every_worker(fleet: Fleet, provider: dict[str, Any], 
     assert app.verify(app.exchange(session, location)["id_token"])["sub"]
 
 
+def test_audit_log_has_no_secrets(app: App, person: str) -> None:
+    """What was asked and given is on record, codes, tokens, secrets and verifiers only as hashes."""
+    session = app.session()
+    location = app.send_to_sign_in(session, person)
+    token = app.exchange(session, location)
+    session.get(app.provider["userinfo_endpoint"], timeout=30)
+    log = app.fleet.audit_file.read_text()
+    assert log.count(f'"{P}/token"') >= 2
+    code = dict(parse_qsl(urlsplit(location).query))["code"]
+    for secret in (code, token["access_token"], token["id_token"], app.client_secret, VERIFIER, person):
+        assert secret
+        assert secret not in log
+
+
 @pytest.mark.filterwarnings("ignore:EdDSA is deprecated")  # the library prefers the name Ed25519; Vault's clients know EdDSA
 def test_identity_token_verifies_with_the_published_keys(fleet: Fleet) -> None:
     """A role makes tokens for every algorithm that a plain JWT library verifies."""

@@ -12,6 +12,7 @@ from vault.host import HostPage
 from vault.logical.args import list_args
 from vault.logical.backend import Backend, Endpoint, Path
 from vault.logical.operation import Operation
+from vault.modules.identity.oidc.upkeep import Upkeep
 from vault.secret import Secret
 from vault.settings import Storage
 
@@ -226,3 +227,8 @@ def test_dsn_comes_from_the_settings() -> None:
     assert find_dsn(replace(settings, storage=storage)) == "postgresql://x/y"
     embedded = Storage(kind="embedded", path="/nowhere/data")
     assert "/nowhere" in find_dsn(replace(settings, storage=embedded))
+
+
+def test_identity_token_keys_are_looked_after(service: Service) -> None:
+    """The background work of the leader rotates them."""
+    assert any(isinstance(getattr(chore, "__self__", None), Upkeep) for chore in service._expiry._chores)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from vault import limits
 from vault.crypto.jws import ALGORITHMS, KeyPair
 from vault.errors import InvalidRequest
 from vault.logical.args import STRING, TTL, arg
@@ -79,6 +80,7 @@ def write_key(context: SystemContext, args: WriteKey) -> None:
     if known is not None:
         _check_referrers(storage, args.name, key)
     if known is None or key.algorithm != known.algorithm:
+        _check_room(key, now)
         key = start(key, Supply(context.prepared), now)
     elif key.signing is not None:
         key = replace(key, rotates_at=min(key.rotates_at, now + key.rotation_period_seconds))
@@ -92,6 +94,12 @@ def _check(key: NamedKey) -> None:
         raise InvalidRequest(f"verification_ttl cannot be longer than {_PERIODS_MAX}x rotation_period")
     if key.algorithm not in ALGORITHMS:
         raise InvalidRequest(f'unknown signing algorithm "{key.algorithm[:20]}"')
+
+
+def _check_room(key: NamedKey, now: float) -> None:
+    """Refuse more pairs than anybody could want to check against; raises InvalidRequest."""
+    if sum(retired.expires_at > now for retired in key.retired) >= limits.OIDC_RETIRED_MAX:
+        raise InvalidRequest(f"the key has {limits.OIDC_RETIRED_MAX} replaced pairs whose verification time is not over")
 
 
 def _check_referrers(storage: View, name: str, key: NamedKey) -> None:
@@ -118,6 +126,7 @@ def rotate_key(context: SystemContext, args: RotateKey) -> None:
     key = KEYS.find(context.storage, args.name)
     if key is None:
         raise InvalidRequest(f'no named key found at "{args.name}"')
+    _check_room(key, context.now)
     KEYS.put(context.storage, args.name, rotate(key, Supply(context.prepared), context.now, args.verification_ttl_seconds))
 
 

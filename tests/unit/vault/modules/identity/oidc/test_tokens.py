@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.unit.vault.modules.identity.oidc.world import ADDRESS, OidcWorld
+from vault import limits
 from vault.errors import InvalidRequest, PermissionDenied
 from vault.logical.operation import Operation
 
@@ -158,6 +159,20 @@ def test_rotation_may_cut_the_time_of_the_former_key(world: OidcWorld, role: str
     world.write("identity/oidc/key/quick/rotate", verification_ttl=0)
     assert introspect(world, made)["active"] is False
     assert len(shown(world)) == 2
+
+
+@pytest.mark.usefixtures("role")
+def test_pairs_of_a_key_have_a_limit(world: OidcWorld) -> None:
+    """Nobody makes a key publish pairs without end, neither by rotations nor by algorithms; time makes room again."""
+    for _ in range(limits.OIDC_RETIRED_MAX):
+        world.write("identity/oidc/key/quick/rotate")
+    with pytest.raises(InvalidRequest, match="verification time is not over"):
+        world.write("identity/oidc/key/quick/rotate")
+    with pytest.raises(InvalidRequest, match="verification time is not over"):
+        world.write("identity/oidc/key/quick", algorithm="EdDSA")
+    world.clock.advance(7201)
+    world.write("identity/oidc/key/quick/rotate")
+    assert len(shown(world)) == 3
 
 
 def test_rotation_holds_on_every_worker(world: OidcWorld, role: str) -> None:
