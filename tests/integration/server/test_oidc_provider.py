@@ -189,6 +189,38 @@ def test_rotation_holds_on_every_worker(fleet: Fleet, provider: dict[str, Any], 
     assert app.verify(app.exchange(session, location)["id_token"])["sub"]
 
 
+def test_nothing_refers_to_what_is_gone(fleet: Fleet) -> None:
+    """However writes and deletes meet: no role or client lacks its key or assignment, or has tokens that outlive the key."""
+    calls: list[tuple[str, str, dict[str, Any] | None]] = [
+        ("POST", "role/meet", {"key": "meet", "ttl": "1h"}),
+        ("DELETE", "key/meet", None),
+        ("POST", "client/meet", {"key": "meet", "assignments": "meet"}),
+        ("POST", "key/meet/rotate", {}),
+        ("POST", "key/meet", {"verification_ttl": 60, "algorithm": "ES256"}),
+        ("DELETE", "assignment/meet", None),
+    ]
+
+    def call(asked: tuple[str, str, dict[str, Any] | None]) -> int:
+        return fleet.once(asked[0], f"identity/oidc/{asked[1]}", asked[2], fleet.root).status
+
+    def read(path: str) -> Any:
+        answer = fleet.once("GET", f"identity/oidc/{path}", token=fleet.root)
+        return answer.data if answer.status == 200 else None
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        for turn in range(CALLERS):
+            write(fleet, "identity/oidc/assignment/meet", entity_ids="x")
+            write(fleet, "identity/oidc/key/meet", algorithm="ES256", verification_ttl="24h")
+            assert set(pool.map(call, calls[turn % 6 :] + calls[: turn % 6])) <= {204, 400}
+            key, role, client = read("key/meet"), read("role/meet"), read("client/meet")
+            limit = -1 if key is None else key["verification_ttl"]
+            assert role is None or role["ttl"] <= limit
+            assert client is None or client["id_token_ttl"] <= limit
+            assert client is None or read("assignment/meet") is not None
+            for path in ("role/meet", "client/meet"):
+                assert call(("DELETE", path, None)) == 204
+
+
 def test_audit_log_has_no_secrets(app: App, person: str) -> None:
     """What was asked and given is on record, codes, tokens, secrets and verifiers only as hashes."""
     session = app.session()
