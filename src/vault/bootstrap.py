@@ -35,6 +35,7 @@ from vault.modules.auth.tokens import Issued, TokenStore
 from vault.modules.engines.cubbyhole.backend import cubbyhole
 from vault.modules.engines.kv import upgrade as kv_upgrade
 from vault.modules.engines.kv.backend import VERSIONS as KV_VERSIONS
+from vault.modules.identity import paths as identity
 from vault.modules.identity.store import IdentityStore
 from vault.modules.policy.store import PolicyStore
 from vault.modules.system.audit import AuditPaths
@@ -110,10 +111,10 @@ class Service:
         leases = LeaseStore()
         self._tokens = TokenStore(self._seal, leases, self._clock)
         self._policies = PolicyStore(self._clock)
-        self._identity = IdentityStore(self._mounts)
+        self._identity = IdentityStore(self._mounts, self._clock)
         wrapping = Wrapping(self._tokens, self._mounts, self._clock)
         revoker = self._make_revoker(self._store, leases, wrapping)
-        self._seal.on_close.append(self._policies.forget_compiled)
+        self._seal.on_close += (self._policies.forget_compiled, self._identity.forget_known)
         host = Host(
             page.audit_area, lambda slot: page.place_lock(AUDIT_LOCK + slot), self._now_text, lambda sync: AuditRows(self._dsn, sync=sync)
         )
@@ -155,7 +156,7 @@ class Service:
         return Registry(
             {
                 ("secret", "system"): {"": system},
-                ("secret", "identity"): {"": Backend(kind="identity", paths=(), help="The identity store.")},
+                ("secret", "identity"): {"": identity.build(self._mounts)},
                 ("secret", "cubbyhole"): {"": cubbyhole()},
                 **{("secret", kind): KV_VERSIONS for kind in KV_KINDS},
                 ("auth", "token"): {"": token_backend.build(self._tokens, self._policies, renewer, revoker)},

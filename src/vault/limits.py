@@ -38,6 +38,11 @@ KV_VERSIONS_DEFAULT = 10  # Vault's number of versions kept where nobody names o
 KV_UPGRADE_BATCH = 100  # secrets moved in one transaction, so that an upgrade never holds many rows at once
 KV_SCAN_PAGE = 1_000  # rows of a recursive listing fetched at once
 
+IDENTITY_NAME_BYTES_MAX = 512  # of an entity, a group or an alias; twice as long in hexadecimal, as part of a path
+IDENTITY_ID_CHARACTERS_MAX = 128  # an id is part of a path; ours have 36
+GROUP_MEMBERS_MAX = 10_000  # of one group; a change of all of them is one transaction
+MEMBER_GROUPS_MAX = 1_000  # of one group
+KNOWN_STANDINGS_MAX = 10_000  # entities whose rights a worker remembers; about 2 KB each
 POLICY_NAME_BYTES_MAX = 256  # a name is part of a row's path, and of every token that holds it
 COMPILED_ACLS_MAX = 1_024  # compiled combinations of policies per worker; a combination of small policies takes about 20 KB
 EXPIRED_POLICIES_MAX = 100  # ended policies that one write removes on its way

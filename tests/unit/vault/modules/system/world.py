@@ -35,6 +35,7 @@ from vault.modules.auth.tokens import Issued, TokenStore
 from vault.modules.engines.cubbyhole.backend import cubbyhole
 from vault.modules.engines.kv import upgrade
 from vault.modules.engines.kv.backend import VERSIONS
+from vault.modules.identity import paths as identity
 from vault.modules.identity.store import IdentityStore
 from vault.modules.policy.store import PolicyStore
 from vault.modules.system.audit import AuditPaths
@@ -96,8 +97,8 @@ class Worker:
         self.leases = LeaseStore()
         self.tokens = TokenStore(self.seal, self.leases, clock)
         self.policies = PolicyStore(clock)
-        self.identity = IdentityStore(self.mounts)
-        self.seal.on_close.append(self.policies.forget_compiled)
+        self.identity = IdentityStore(self.mounts, clock)
+        self.seal.on_close += (self.policies.forget_compiled, self.identity.forget_known)
         self.wrapping = wrapping = Wrapping(self.tokens, self.mounts, clock)
         self.revoker = Revoker(
             self.store, tokens=self.tokens, leases=self.leases, mounts=self.mounts, clock=clock, cubbyhole_prefix=wrapping.cubbyhole_prefix
@@ -116,7 +117,7 @@ class Worker:
         self.mounts.registry = Registry(
             {
                 ("secret", "system"): {"": system},
-                ("secret", "identity"): {"": Backend(kind="identity", paths=(), help="Identities.")},
+                ("secret", "identity"): {"": identity.build(self.mounts)},
                 ("secret", "cubbyhole"): {"": cubbyhole()},
                 **{("secret", kind): VERSIONS for kind in KV_KINDS},
                 ("auth", "token"): {"": token_backend.build(self.tokens, self.policies, renewer, self.revoker)},
