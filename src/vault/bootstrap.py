@@ -36,6 +36,9 @@ from vault.modules.engines.cubbyhole.backend import cubbyhole
 from vault.modules.engines.kv import upgrade as kv_upgrade
 from vault.modules.engines.kv.backend import VERSIONS as KV_VERSIONS
 from vault.modules.identity import paths as identity
+from vault.modules.identity.oidc.paths import oidc_paths
+from vault.modules.identity.oidc.upkeep import Upkeep
+from vault.modules.identity.people import People
 from vault.modules.identity.store import IdentityStore
 from vault.modules.policy.store import PolicyStore
 from vault.modules.system.audit import AuditPaths
@@ -112,6 +115,7 @@ class Service:
         self._tokens = TokenStore(self._seal, leases, self._clock)
         self._policies = PolicyStore(self._clock)
         self._identity = IdentityStore(self._mounts, self._clock)
+        self._authority = Authority(self._store, self._tokens, self._policies, self._identity, self._clock)
         wrapping = Wrapping(self._tokens, self._mounts, self._clock)
         revoker = self._make_revoker(self._store, leases, wrapping)
         self._seal.on_close += (self._policies.forget_compiled, self._identity.forget_known)
@@ -139,7 +143,7 @@ class Service:
             devices=devices,
             store=self._store,
             mounts=self._mounts,
-            authority=Authority(self._store, self._tokens, self._policies, self._identity, self._clock),
+            authority=self._authority,
             revoker=revoker,
             wrapping=wrapping,
             logins=Logins(self._tokens, self._identity),
@@ -153,13 +157,14 @@ class Service:
 
     def _make_registry(self, system: Backend, revoker: Revoker) -> Registry:
         renewer = Renewer(self._tokens, self._mounts, self._identity)
+        oidc = oidc_paths(People(self._identity), self._tokens, self._settings)
         return Registry(
             {
                 ("secret", "system"): {"": system},
-                ("secret", "identity"): {"": identity.build(self._mounts)},
+                ("secret", "identity"): {"": identity.build(self._mounts, *oidc)},
                 ("secret", "cubbyhole"): {"": cubbyhole()},
                 **{("secret", kind): KV_VERSIONS for kind in KV_KINDS},
-                ("auth", "token"): {"": token_backend.build(self._tokens, self._policies, renewer, revoker)},
+                ("auth", "token"): {"": token_backend.build(self._tokens, self._policies, renewer, revoker, self._identity)},
             }
         )
 
@@ -192,6 +197,7 @@ class Service:
                 TunePaths(self._mounts, fenced, self._clock, kv_upgrade).finish_all,
                 partial(self._rotation.rotate_if_due, fenced),
                 Tidier(self._store, fenced, self._clock).tidy,
+                Upkeep(self._store, fenced, self._mounts, self._clock).run,
                 PartitionChore(lambda: make_partitions(self._dsn), self._clock).run,
                 Retention(fenced.run, *tables, self._clock, self._settings.audit_retention_days).run,
             ),
@@ -231,7 +237,7 @@ class Service:
                 *MountPaths(self._mounts, revoker).paths(),
                 *remount.paths(),
                 *PolicyPaths(self._policies).paths(),
-                *CapabilityPaths(self._tokens, self._policies).paths(),
+                *CapabilityPaths(self._tokens, self._authority).paths(),
                 *LeasePaths(leases, self._tokens, self._mounts, revoker, self._store).paths(),
                 *UiPaths(self._mounts).paths(),
                 *SpecPaths(self._mounts).paths(),

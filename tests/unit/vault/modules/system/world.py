@@ -98,6 +98,7 @@ class Worker:
         self.tokens = TokenStore(self.seal, self.leases, clock)
         self.policies = PolicyStore(clock)
         self.identity = IdentityStore(self.mounts, clock)
+        self.authority = Authority(self.store, self.tokens, self.policies, self.identity, clock)
         self.seal.on_close += (self.policies.forget_compiled, self.identity.forget_known)
         self.wrapping = wrapping = Wrapping(self.tokens, self.mounts, clock)
         self.revoker = Revoker(
@@ -120,7 +121,7 @@ class Worker:
                 ("secret", "identity"): {"": identity.build(self.mounts)},
                 ("secret", "cubbyhole"): {"": cubbyhole()},
                 **{("secret", kind): VERSIONS for kind in KV_KINDS},
-                ("auth", "token"): {"": token_backend.build(self.tokens, self.policies, renewer, self.revoker)},
+                ("auth", "token"): {"": token_backend.build(self.tokens, self.policies, renewer, self.revoker, self.identity)},
                 **world.backends,
             }
         )
@@ -133,7 +134,7 @@ class Worker:
             devices=self.audit,
             store=self.store,
             mounts=self.mounts,
-            authority=Authority(self.store, self.tokens, self.policies, self.identity, clock),
+            authority=self.authority,
             revoker=self.revoker,
             wrapping=wrapping,
             logins=Logins(self.tokens, self.identity),
@@ -194,7 +195,7 @@ class Worker:
             *self.tunes.paths(),
             *MountPaths(self.mounts, self.revoker).paths(),
             *self.remounts.paths(),
-            *CapabilityPaths(self.tokens, self.policies).paths(),
+            *CapabilityPaths(self.tokens, self.authority).paths(),
             *LeasePaths(self.leases, self.tokens, self.mounts, self.revoker, self.store).paths(),
             *UiPaths(self.mounts).paths(),
             *SpecPaths(self.mounts).paths(),
