@@ -21,6 +21,7 @@ from vault.gate import Gate
 from vault.handover import Tidier
 from vault.host import AUDIT_LOCK, WINDOW_LOCK, HostPage
 from vault.leases import LeaseStore
+from vault.lockout import Lockout
 from vault.log_levels import LogLevels
 from vault.logical.backend import Backend
 from vault.logical.mount import Lifetimes, Mount
@@ -46,6 +47,7 @@ from vault.modules.system.evidence import evidence_paths
 from vault.modules.system.generate_root import GenerateRootPaths, decode_paths
 from vault.modules.system.host import host_paths
 from vault.modules.system.leases import LeasePaths
+from vault.modules.system.locked_users import locked_user_paths
 from vault.modules.system.metrics import MetricsPaths
 from vault.modules.system.mounts import MountPaths
 from vault.modules.system.policies import PolicyPaths
@@ -76,6 +78,7 @@ from vault.storage.physical import Physical
 from vault.storage.transaction import Store, Transaction
 from vault.telemetry.collector import Facts, Metrics
 from vault.telemetry.observer import Observer, Shared
+from vault.waiting import Waiting
 from vault.windows import Windows
 from vault.wrapping import Wrapping
 
@@ -97,6 +100,7 @@ class Worker:
         self.tokens = TokenStore(self.seal, self.leases, clock)
         self.policies = PolicyStore(clock)
         self.identity = IdentityStore(self.mounts)
+        self.lockout = Lockout(self.store, self.seal, clock)
         self.seal.on_close.append(self.policies.forget_compiled)
         self.wrapping = wrapping = Wrapping(self.tokens, self.mounts, clock)
         self.revoker = Revoker(
@@ -136,6 +140,8 @@ class Worker:
             revoker=self.revoker,
             wrapping=wrapping,
             logins=Logins(self.tokens, self.identity),
+            lockout=self.lockout,
+            waiting=Waiting(),
             clock=clock,
             system=system,
             system_mount=Mount(path="sys/", kind="system", uuid="system", accessor="system_sealed"),
@@ -201,6 +207,7 @@ class Worker:
             *AuditPaths(self.audit, world.audit_dir, self.checkpointer.close).paths(),
             *evidence_paths(),
             *tool_paths(),
+            *locked_user_paths(self.lockout, self.mounts),
             *host_paths(),
             *version_paths(),
             *ui_header_paths(),
