@@ -80,13 +80,13 @@ class Core:
     wrapping: Wrapping
     logins: Logins
     lockout: Lockout
-    waiting: Waiting
     clock: Clock
     system: Backend
     system_mount: Mount
     help: Endpoint
     storage_seconds_max: float = math.inf  # of one request, where that is less than usual
     observer: Observer = field(default_factory=Observer)
+    waiting: Waiting = field(default_factory=Waiting)
 
     def handle(self, request: Request) -> Response | None:
         """Answer a request; raises a VaultError for every refusal. Both are on the audit trail before this returns."""

@@ -47,7 +47,6 @@ from vault.modules.system.evidence import evidence_paths
 from vault.modules.system.generate_root import GenerateRootPaths, decode_paths
 from vault.modules.system.host import host_paths
 from vault.modules.system.leases import LeasePaths
-from vault.modules.system.locked_users import locked_user_paths
 from vault.modules.system.metrics import MetricsPaths
 from vault.modules.system.mounts import MountPaths
 from vault.modules.system.policies import PolicyPaths
@@ -78,7 +77,6 @@ from vault.storage.physical import Physical
 from vault.storage.transaction import Store, Transaction
 from vault.telemetry.collector import Facts, Metrics
 from vault.telemetry.observer import Observer, Shared
-from vault.waiting import Waiting
 from vault.windows import Windows
 from vault.wrapping import Wrapping
 
@@ -100,7 +98,6 @@ class Worker:
         self.tokens = TokenStore(self.seal, self.leases, clock)
         self.policies = PolicyStore(clock)
         self.identity = IdentityStore(self.mounts)
-        self.lockout = Lockout(self.store, self.seal, clock)
         self.seal.on_close.append(self.policies.forget_compiled)
         self.wrapping = wrapping = Wrapping(self.tokens, self.mounts, clock)
         self.revoker = Revoker(
@@ -140,8 +137,7 @@ class Worker:
             revoker=self.revoker,
             wrapping=wrapping,
             logins=Logins(self.tokens, self.identity),
-            lockout=self.lockout,
-            waiting=Waiting(),
+            lockout=Lockout(self.store, self.seal, clock),
             clock=clock,
             system=system,
             system_mount=Mount(path="sys/", kind="system", uuid="system", accessor="system_sealed"),
@@ -207,7 +203,6 @@ class Worker:
             *AuditPaths(self.audit, world.audit_dir, self.checkpointer.close).paths(),
             *evidence_paths(),
             *tool_paths(),
-            *locked_user_paths(self.lockout, self.mounts),
             *host_paths(),
             *version_paths(),
             *ui_header_paths(),
@@ -233,7 +228,6 @@ class World:
     origins: tuple[str, ...] = ()
     prometheus = True
     lifetimes = Lifetimes()
-
     audit_addresses: tuple[str, ...] = ()
     # Auth methods and engines beside the usual ones, by family and kind.
     backends: Mapping[tuple[str, str], Mapping[str, Backend]] = MappingProxyType({})
