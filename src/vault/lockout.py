@@ -30,6 +30,7 @@ from vault.storage.transaction import Store, Transaction
 PREFIX = "sys/lockout/"
 _GROUPS = 4096  # of a mount: its rows are never more, whatever names are tried
 _TURN_SECONDS = 0.5
+_LOOK_SECONDS_MIN, _LOOK_SECONDS_MAX = 0.005, 0.05  # between two looks whether there is room
 _TIDY_BATCH = 500
 
 
@@ -113,10 +114,12 @@ class Lockout:
         key, place = random_hex(8), self._find_place(attempt)
         deadline = self._clock.monotonic() + limits.LOCKOUT_WAIT_SECONDS
         while not self._store.run(lambda transaction: self._try_reserve(transaction, attempt, key), fresh=True):
+            pause = _LOOK_SECONDS_MIN
             while not self._has_room(attempt):
                 if self._clock.monotonic() > deadline:
                     raise Overloaded
-                time.sleep(0.005 + 0.01 * random.random())  # noqa: S311 - spreads those who wait, no secret
+                time.sleep(pause * (0.5 + random.random()))  # noqa: S311 - spreads those who wait, no secret
+                pause = min(2 * pause, _LOOK_SECONDS_MAX)
             with self._store.cache.queue(place, _TURN_SECONDS):
                 pass  # one after the other, so that they do not all run into each other
 
