@@ -21,6 +21,7 @@ from vault.gate import Gate
 from vault.handover import Tidier
 from vault.host import AUDIT_LOCK, WINDOW_LOCK, HostPage
 from vault.leases import LeaseStore
+from vault.lockout import Lockout
 from vault.log_levels import LogLevels
 from vault.logical.backend import Backend
 from vault.logical.mount import Lifetimes, Mount
@@ -138,6 +139,7 @@ class Worker:
             revoker=self.revoker,
             wrapping=wrapping,
             logins=Logins(self.tokens, self.identity),
+            lockout=Lockout(self.store, self.seal, clock),
             clock=clock,
             system=system,
             system_mount=Mount(path="sys/", kind="system", uuid="system", accessor="system_sealed"),
@@ -228,7 +230,6 @@ class World:
     origins: tuple[str, ...] = ()
     prometheus = True
     lifetimes = Lifetimes()
-
     audit_addresses: tuple[str, ...] = ()
     # Auth methods and engines beside the usual ones, by family and kind.
     backends: Mapping[tuple[str, str], Mapping[str, Backend]] = MappingProxyType({})
