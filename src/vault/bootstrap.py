@@ -14,6 +14,7 @@ from vault.audit.device import Device, DeviceConfig, Host, make_device
 from vault.audit.places import make_folder, make_place
 from vault.audit.retention import Retention
 from vault.audit.trail import Broker
+from vault.auth_methods import list_methods
 from vault.authority import Authority
 from vault.clock import Clock, SystemClock, format_rfc3339_nano
 from vault.config_file import WrongSetting
@@ -25,6 +26,7 @@ from vault.gate import Gate
 from vault.handover import Tidier
 from vault.host import AUDIT_LOCK, HostPage
 from vault.leases import LeaseStore
+from vault.lockout import Lockout
 from vault.logical.backend import Backend, Path
 from vault.logical.mount import Lifetimes, Mount
 from vault.logical.token import Token
@@ -35,6 +37,7 @@ from vault.modules.auth.tokens import Issued, TokenStore
 from vault.modules.engines.cubbyhole.backend import cubbyhole
 from vault.modules.engines.kv import upgrade as kv_upgrade
 from vault.modules.engines.kv.backend import VERSIONS as KV_VERSIONS
+from vault.modules.identity import paths as identity
 from vault.modules.identity.oidc.paths import oidc_paths
 from vault.modules.identity.oidc.upkeep import Upkeep
 from vault.modules.identity.people import People
@@ -48,6 +51,7 @@ from vault.modules.system.evidence import evidence_paths
 from vault.modules.system.generate_root import GenerateRootPaths, decode_paths
 from vault.modules.system.host import host_paths
 from vault.modules.system.leases import LeasePaths
+from vault.modules.system.locked_users import locked_user_paths
 from vault.modules.system.mounts import MountPaths
 from vault.modules.system.policies import PolicyPaths
 from vault.modules.system.raw import raw_paths
@@ -78,6 +82,7 @@ from vault.storage.embedded import APPLICATION_USER, Embedded
 from vault.storage.evidence import CheckpointTable, Partitions
 from vault.storage.postgres import Postgres
 from vault.storage.transaction import Store, Transaction
+from vault.waiting import Waiting
 from vault.wrapping import Wrapping
 
 # Answers while sealed, when the mount table cannot be read.
@@ -113,10 +118,13 @@ class Service:
         leases = LeaseStore()
         self._tokens = TokenStore(self._seal, leases, self._clock)
         self._policies = PolicyStore(self._clock)
-        self._identity = IdentityStore(self._mounts)
+        self._identity = IdentityStore(self._mounts, self._clock)
+        self._authority = Authority(self._store, self._tokens, self._policies, self._identity, self._clock)
+        self._lockout = Lockout(self._store, self._seal, self._clock, settings.user_lockouts)
+        self.waiting = Waiting()
         wrapping = Wrapping(self._tokens, self._mounts, self._clock)
         revoker = self._make_revoker(self._store, leases, wrapping)
-        self._seal.on_close.append(self._policies.forget_compiled)
+        self._seal.on_close += (self._policies.forget_compiled, self._identity.forget_known)
         host = Host(
             page.audit_area, lambda slot: page.place_lock(AUDIT_LOCK + slot), self._now_text, lambda sync: AuditRows(self._dsn, sync=sync)
         )
@@ -141,10 +149,12 @@ class Service:
             devices=devices,
             store=self._store,
             mounts=self._mounts,
-            authority=Authority(self._store, self._tokens, self._policies, self._identity, self._clock),
+            authority=self._authority,
             revoker=revoker,
             wrapping=wrapping,
             logins=Logins(self._tokens, self._identity),
+            lockout=self._lockout,
+            waiting=self.waiting,
             clock=self._clock,
             system=system,
             system_mount=SYSTEM_MOUNT,
@@ -155,14 +165,15 @@ class Service:
 
     def _make_registry(self, system: Backend, revoker: Revoker) -> Registry:
         renewer = Renewer(self._tokens, self._mounts, self._identity)
-        identity = Backend(kind="identity", paths=oidc_paths(People(self._identity), self._tokens, self._settings), help="Who is who.")
+        oidc = oidc_paths(People(self._identity), self._tokens, self._settings)
         return Registry(
             {
                 ("secret", "system"): {"": system},
-                ("secret", "identity"): {"": identity},
+                ("secret", "identity"): {"": identity.build(self._mounts, *oidc)},
                 ("secret", "cubbyhole"): {"": cubbyhole()},
                 **{("secret", kind): KV_VERSIONS for kind in KV_KINDS},
                 ("auth", "token"): {"": token_backend.build(self._tokens, self._policies, renewer, revoker, self._identity)},
+                **list_methods(self.operations.observer),
             }
         )
 
@@ -194,6 +205,7 @@ class Service:
                 RemountPaths(self._mounts, revoker, fenced).finish_all,
                 TunePaths(self._mounts, fenced, self._clock, kv_upgrade).finish_all,
                 partial(self._rotation.rotate_if_due, fenced),
+                partial(self._lockout.tidy, fenced),
                 Tidier(self._store, fenced, self._clock).tidy,
                 Upkeep(self._store, fenced, self._mounts, self._clock).run,
                 PartitionChore(lambda: make_partitions(self._dsn), self._clock).run,
@@ -235,11 +247,12 @@ class Service:
                 *MountPaths(self._mounts, revoker).paths(),
                 *remount.paths(),
                 *PolicyPaths(self._policies).paths(),
-                *CapabilityPaths(self._tokens, self._policies).paths(),
+                *CapabilityPaths(self._tokens, self._authority).paths(),
                 *LeasePaths(leases, self._tokens, self._mounts, revoker, self._store).paths(),
                 *UiPaths(self._mounts).paths(),
                 *SpecPaths(self._mounts).paths(),
                 *tool_paths(),
+                *locked_user_paths(self._lockout, self._mounts),
                 *host_paths(),
                 *version_paths(),
                 *self.operations.paths(self._sources),

@@ -39,6 +39,7 @@ PUBLIC = {
     "update identity/oidc/provider/{name}/token",
     "read identity/oidc/provider/{name}/userinfo",
     "update identity/oidc/provider/{name}/userinfo",
+    "update userpass/login/{username}",
 }
 # Public where the listener opens the door that they name.
 WHILE_SEALED = {"read sys/init", "update sys/init", "read sys/seal-status", "update sys/unseal", "read sys/health", "read sys/leader"}

@@ -21,6 +21,7 @@ from vault.gate import Gate
 from vault.handover import Tidier
 from vault.host import AUDIT_LOCK, WINDOW_LOCK, HostPage
 from vault.leases import LeaseStore
+from vault.lockout import Lockout
 from vault.log_levels import LogLevels
 from vault.logical.backend import Backend
 from vault.logical.mount import Lifetimes, Mount
@@ -35,6 +36,7 @@ from vault.modules.auth.tokens import Issued, TokenStore
 from vault.modules.engines.cubbyhole.backend import cubbyhole
 from vault.modules.engines.kv import upgrade
 from vault.modules.engines.kv.backend import VERSIONS
+from vault.modules.identity import paths as identity
 from vault.modules.identity.store import IdentityStore
 from vault.modules.policy.store import PolicyStore
 from vault.modules.system.audit import AuditPaths
@@ -96,8 +98,9 @@ class Worker:
         self.leases = LeaseStore()
         self.tokens = TokenStore(self.seal, self.leases, clock)
         self.policies = PolicyStore(clock)
-        self.identity = IdentityStore(self.mounts)
-        self.seal.on_close.append(self.policies.forget_compiled)
+        self.identity = IdentityStore(self.mounts, clock)
+        self.authority = Authority(self.store, self.tokens, self.policies, self.identity, clock)
+        self.seal.on_close += (self.policies.forget_compiled, self.identity.forget_known)
         self.wrapping = wrapping = Wrapping(self.tokens, self.mounts, clock)
         self.revoker = Revoker(
             self.store, tokens=self.tokens, leases=self.leases, mounts=self.mounts, clock=clock, cubbyhole_prefix=wrapping.cubbyhole_prefix
@@ -116,7 +119,7 @@ class Worker:
         self.mounts.registry = Registry(
             {
                 ("secret", "system"): {"": system},
-                ("secret", "identity"): {"": Backend(kind="identity", paths=(), help="Identities.")},
+                ("secret", "identity"): {"": identity.build(self.mounts)},
                 ("secret", "cubbyhole"): {"": cubbyhole()},
                 **{("secret", kind): VERSIONS for kind in KV_KINDS},
                 ("auth", "token"): {"": token_backend.build(self.tokens, self.policies, renewer, self.revoker, self.identity)},
@@ -132,10 +135,11 @@ class Worker:
             devices=self.audit,
             store=self.store,
             mounts=self.mounts,
-            authority=Authority(self.store, self.tokens, self.policies, self.identity, clock),
+            authority=self.authority,
             revoker=self.revoker,
             wrapping=wrapping,
             logins=Logins(self.tokens, self.identity),
+            lockout=Lockout(self.store, self.seal, clock),
             clock=clock,
             system=system,
             system_mount=Mount(path="sys/", kind="system", uuid="system", accessor="system_sealed"),
@@ -193,7 +197,7 @@ class Worker:
             *self.tunes.paths(),
             *MountPaths(self.mounts, self.revoker).paths(),
             *self.remounts.paths(),
-            *CapabilityPaths(self.tokens, self.policies).paths(),
+            *CapabilityPaths(self.tokens, self.authority).paths(),
             *LeasePaths(self.leases, self.tokens, self.mounts, self.revoker, self.store).paths(),
             *UiPaths(self.mounts).paths(),
             *SpecPaths(self.mounts).paths(),
@@ -226,7 +230,6 @@ class World:
     origins: tuple[str, ...] = ()
     prometheus = True
     lifetimes = Lifetimes()
-
     audit_addresses: tuple[str, ...] = ()
     # Auth methods and engines beside the usual ones, by family and kind.
     backends: Mapping[tuple[str, str], Mapping[str, Backend]] = MappingProxyType({})

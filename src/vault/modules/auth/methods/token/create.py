@@ -62,6 +62,9 @@ class Identity(Protocol):
     def recognise(self, transaction: Transaction, mount: Mount, login: Login) -> Standing:
         """Return the standing of whoever logs in."""
 
+    def find_standing(self, transaction: Transaction, entity_id: str) -> Standing | None:
+        """Return what an entity gives to its tokens now."""
+
 
 class Create:
     """The three create endpoints: they differ in role and parent only."""
@@ -110,6 +113,8 @@ class Create:
             meta=args.meta if args.meta is not None else {},
             entity_id=self._find_entity(context, alias) if alias else "" if orphan else caller.entity_id,
             parent="" if orphan else caller.key,
+            session="" if orphan else caller.session,
+            stamp="" if orphan else caller.stamp,
             role=role.name if role else "",
             creation_time=context.now_ns // 10**9,
             issued_ns=context.now_ns,
@@ -124,7 +129,8 @@ class Create:
         )
         issued = self._tokens.create(context.transaction, token, token_id=args.id if kind is TokenKind.SERVICE else "")
         warnings = (*grant.warnings, *self._name_missing(context, names))
-        return Response(auth=to_auth(issued, has_meta=args.meta is not None), warnings=warnings)
+        standing = self._identity.find_standing(context.transaction, token.entity_id) if token.entity_id else None
+        return Response(auth=to_auth(issued, standing, has_meta=args.meta is not None), warnings=warnings)
 
     def _find_entity(self, context: SystemContext, alias: str) -> str:
         """Return whose token it is; the first token of an alias makes its entity."""
@@ -147,14 +153,16 @@ def _require_parent(caller: Token | None) -> Token:
     return caller
 
 
-def to_auth(issued: Issued, *, has_meta: bool = True) -> Auth:
-    """Return a token as it is handed to its holder."""
+def to_auth(issued: Issued, standing: Standing | None, *, has_meta: bool = True) -> Auth:
+    """Return a token as it is handed to its holder; `standing` is what its entity gives to it."""
     token = issued.token
+    own = () if standing is None else standing.policies
     return Auth(
         client_token=issued.id,
         accessor=token.accessor,
-        policies=token.policies,
+        policies=tuple(sorted({*token.policies, *own})),
         token_policies=token.policies,
+        identity_policies=own,
         metadata=token.meta if has_meta else {},
         lease_duration_seconds=token.ttl_seconds,
         renewable=token.renewable,
