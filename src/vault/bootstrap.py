@@ -4,13 +4,12 @@ from base64 import b64decode, b64encode
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path as FilePath
 
 import structlog
 
 from vault import log, path_help
 from vault.audit.checkpointer import Checkpointer
-from vault.audit.device import Device, DeviceConfig, Host, make_device
+from vault.audit.device import Host
 from vault.audit.places import make_folder, make_place
 from vault.audit.retention import Retention
 from vault.audit.trail import Broker
@@ -19,7 +18,7 @@ from vault.authority import Authority
 from vault.clock import Clock, SystemClock, format_rfc3339_nano
 from vault.config_file import WrongSetting
 from vault.core import Core
-from vault.crypto.random import random_bytes
+from vault.declaration import declared_devices, find_dsn, migrate
 from vault.errors import InvalidRequest, VaultError
 from vault.expiry import ExpiryWorker, Fenced, Leadership
 from vault.gate import Gate
@@ -72,13 +71,12 @@ from vault.root_generation import RootGeneration
 from vault.rotation import Rotation
 from vault.seal import Seal
 from vault.secret import Secret
-from vault.settings import AuditDevice, Settings
-from vault.storage import capacity, migration
+from vault.settings import Settings
+from vault.storage import capacity
 from vault.storage.audit_rows import AuditRows, PartitionChore, make_partitions, owns_records
 from vault.storage.barrier import Barrier
 from vault.storage.cache import Cache
 from vault.storage.coherence import Listener, retire
-from vault.storage.embedded import APPLICATION_USER, Embedded
 from vault.storage.evidence import CheckpointTable, Partitions
 from vault.storage.postgres import Postgres
 from vault.storage.transaction import Store, Transaction
@@ -378,30 +376,3 @@ def build(settings: Settings, page: HostPage) -> Service:
         return Service(settings, page)
     except InvalidRequest as refusal:  # of an audit device or a place of checkpoints
         raise WrongSetting(str(refusal)) from None
-
-
-def find_dsn(settings: Settings) -> str:
-    """Return how to reach the database; an embedded one is known by its folder."""
-    storage = settings.storage
-    return storage.connection_url.reveal() or Embedded(FilePath(storage.path)).application_dsn
-
-
-def migrate(settings: Settings) -> tuple[str, ...]:
-    """Bring the schema up to date; return what was applied. A PostgreSQL of our own has a role for it."""
-    if settings.storage.connection_url:
-        return migration.migrate(settings.storage.connection_url.reveal())
-    return migration.migrate(Embedded(FilePath(settings.storage.path)).dsn, application_role=APPLICATION_USER)
-
-
-def declared_devices(settings: Settings, host: Host) -> tuple[Device, ...]:
-    """Return the devices that the configuration declares, with a salt of this start for the time while sealed."""
-    salt = random_bytes(32)
-
-    def make(slot: int, device: AuditDevice) -> Device:
-        config = DeviceConfig(path=f"{device.name}/", kind=device.kind, slot=slot, options=device.options, declared=True)
-        try:
-            return make_device(config, salt, host)
-        except InvalidRequest as refusal:
-            raise WrongSetting(f"{device.where}: {refusal}") from None
-
-    return tuple(make(slot, device) for slot, device in enumerate(settings.audit))

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from vault.bootstrap import Service, find_dsn
+from vault.bootstrap import Service
 from vault.config import combine
+from vault.declaration import find_dsn
 from vault.errors import StorageUnavailable
 from vault.host import HostPage
 from vault.logical.args import list_args

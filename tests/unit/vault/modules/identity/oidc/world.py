@@ -9,7 +9,8 @@ from urllib.parse import urlencode
 
 import jwt
 
-from tests.unit.vault.modules.system.world import Worker, World
+from tests.unit.vault.modules.system.worker import Worker
+from tests.unit.vault.modules.system.world import World
 from vault.config import combine
 from vault.expiry import Fenced, Leadership
 from vault.logical.backend import Backend
