@@ -35,6 +35,7 @@ from vault.modules.auth.tokens import Issued, TokenStore
 from vault.modules.engines.cubbyhole.backend import cubbyhole
 from vault.modules.engines.kv import upgrade as kv_upgrade
 from vault.modules.engines.kv.backend import VERSIONS as KV_VERSIONS
+from vault.modules.identity.mfa.paths import mfa_paths
 from vault.modules.identity.store import IdentityStore
 from vault.modules.policy.store import PolicyStore
 from vault.modules.system.audit import AuditPaths
@@ -45,6 +46,7 @@ from vault.modules.system.evidence import evidence_paths
 from vault.modules.system.generate_root import GenerateRootPaths, decode_paths
 from vault.modules.system.host import host_paths
 from vault.modules.system.leases import LeasePaths
+from vault.modules.system.mfa import validate_paths
 from vault.modules.system.mounts import MountPaths
 from vault.modules.system.policies import PolicyPaths
 from vault.modules.system.raw import raw_paths
@@ -112,6 +114,7 @@ class Service:
         self._policies = PolicyStore(self._clock)
         self._identity = IdentityStore(self._mounts)
         wrapping = Wrapping(self._tokens, self._mounts, self._clock)
+        self._logins = Logins(self._tokens, self._identity, self._mounts, wrapping, self._store)
         revoker = self._make_revoker(self._store, leases, wrapping)
         self._seal.on_close.append(self._policies.forget_compiled)
         host = Host(
@@ -141,7 +144,7 @@ class Service:
             authority=Authority(self._store, self._tokens, self._policies, self._identity, self._clock),
             revoker=revoker,
             wrapping=wrapping,
-            logins=Logins(self._tokens, self._identity),
+            logins=self._logins,
             clock=self._clock,
             system=system,
             system_mount=SYSTEM_MOUNT,
@@ -155,7 +158,7 @@ class Service:
         return Registry(
             {
                 ("secret", "system"): {"": system},
-                ("secret", "identity"): {"": Backend(kind="identity", paths=(), help="The identity store.")},
+                ("secret", "identity"): {"": Backend(kind="identity", paths=mfa_paths(self._identity, self._mounts), system=True)},
                 ("secret", "cubbyhole"): {"": cubbyhole()},
                 **{("secret", kind): KV_VERSIONS for kind in KV_KINDS},
                 ("auth", "token"): {"": token_backend.build(self._tokens, self._policies, renewer, revoker)},
@@ -191,6 +194,7 @@ class Service:
                 TunePaths(self._mounts, fenced, self._clock, kv_upgrade).finish_all,
                 partial(self._rotation.rotate_if_due, fenced),
                 Tidier(self._store, fenced, self._clock).tidy,
+                partial(self._logins.tidy, fenced.run, self._clock.now),
                 PartitionChore(lambda: make_partitions(self._dsn), self._clock).run,
                 Retention(fenced.run, *tables, self._clock, self._settings.audit_retention_days).run,
             ),
@@ -233,6 +237,7 @@ class Service:
                 *CapabilityPaths(self._tokens, self._policies).paths(),
                 *LeasePaths(leases, self._tokens, self._mounts, revoker, self._store).paths(),
                 *UiPaths(self._mounts).paths(),
+                *validate_paths(self._logins),
                 *SpecPaths(self._mounts).paths(),
                 *tool_paths(),
                 *host_paths(),

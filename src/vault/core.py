@@ -193,7 +193,9 @@ class Core:
     def _exists(self, exists: Exists, args: Any, call: Call, reader: Transaction, principal: Principal) -> bool:
         return exists(self._context(call, principal, reader), args)
 
-    def _context(self, call: Call, principal: Principal, transaction: Transaction, prepared: Any = None) -> SystemContext:
+    def _context(
+        self, call: Call, principal: Principal, transaction: Transaction, prepared: Any = None, kept: dict[str, Any] | None = None
+    ) -> SystemContext:
         now_ns = self.clock.now_ns()
         return SystemContext(
             request=principal.request,
@@ -208,6 +210,7 @@ class Core:
             backend=call.backend,
             match=call.match,
             prepared=prepared,
+            kept={} if kept is None else kept,
         )
 
     def _prepare(self, call: Call, principal: Principal, args: Any, reader: Transaction, trail: Trail) -> Any:
@@ -227,9 +230,10 @@ class Core:
         args: Any = parse_args(call.endpoint.args, principal.request.data, call.match.captures)
         prepared = self._prepare(call, principal, args, reader, trail)
         contexts: list[SystemContext] = []
+        kept: dict[str, Any] = {}
 
         def work(transaction: Transaction) -> Response | None:
-            context = self._context(call, principal, transaction, prepared)
+            context = self._context(call, principal, transaction, prepared, kept)
             contexts[:] = (context,)
             if call.backend.binds_token and principal.token is not None:
                 self.authority.bind(transaction, principal.token)
@@ -254,7 +258,8 @@ class Core:
             response = replace(response, warnings=(*response.warnings, *warnings))
         if response.shape is not call.match.path.shape:
             response = replace(response, shape=call.match.path.shape)
-        if not call.request.wrap_ttl_seconds or response.wrap_info is not None:
+        unfinished = response.auth is not None and response.auth.mfa_requirement is not None
+        if not call.request.wrap_ttl_seconds or response.wrap_info is not None or unfinished:
             return response
         # Who has no token leaves none behind: only a login is wrapped for a stranger.
         known = principal.token is not None or response.auth is not None

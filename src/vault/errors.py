@@ -48,6 +48,10 @@ class DeniedByPolicy(PermissionDenied):
     message = "1 error occurred:\n\t* permission denied\n\n"
 
 
+class SecondFactorFailed(PermissionDenied):
+    """The second factor of a login is missing, wrong, used, or may not be tried now."""
+
+
 class OriginNotAllowed(PermissionDenied):
     """A web page of a foreign origin asks."""
 

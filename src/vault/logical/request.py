@@ -13,6 +13,14 @@ EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SecondFactor:
+    """What a login brings besides its credentials, for one method of MFA."""
+
+    method: str  # its id or name
+    code: Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """A decoded request.
 
@@ -27,6 +35,7 @@ class Request:
     token: Secret | None = None
     realm: Realm = ROOT_REALM
     wrap_ttl_seconds: int | None = None
+    second_factors: tuple[SecondFactor, ...] = ()
     # By names in lower case, for the record only: nothing is decided by them. Tokens are among them.
     headers: Mapping[str, str] = field(default_factory=lambda: EMPTY, repr=False, compare=False)
     remote_address: str = ""

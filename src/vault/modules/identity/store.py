@@ -44,6 +44,10 @@ class IdentityStore:
         entry = transaction.get(f"{self._prefix(transaction)}entity/{entity_id}")
         return None if entry is None else entry.decode(_decode)
 
+    def knows_group(self, transaction: Transaction, group_id: str) -> bool:
+        """Return whether there is a group with this id."""
+        return transaction.get(f"{self._prefix(transaction)}group/{group_id}") is not None
+
     def recognise(self, transaction: Transaction, mount: Mount, login: Login) -> Standing:
         """Return the standing of whoever logs in; the first login of an alias makes its entity."""
         place = f"{self._prefix(transaction)}alias/{mount.accessor}/{login.alias.encode().hex()}"

@@ -35,6 +35,7 @@ from vault.modules.auth.tokens import Issued, TokenStore
 from vault.modules.engines.cubbyhole.backend import cubbyhole
 from vault.modules.engines.kv import upgrade
 from vault.modules.engines.kv.backend import VERSIONS
+from vault.modules.identity.mfa.paths import mfa_paths
 from vault.modules.identity.store import IdentityStore
 from vault.modules.policy.store import PolicyStore
 from vault.modules.system.audit import AuditPaths
@@ -47,6 +48,7 @@ from vault.modules.system.generate_root import GenerateRootPaths, decode_paths
 from vault.modules.system.host import host_paths
 from vault.modules.system.leases import LeasePaths
 from vault.modules.system.metrics import MetricsPaths
+from vault.modules.system.mfa import validate_paths
 from vault.modules.system.mounts import MountPaths
 from vault.modules.system.policies import PolicyPaths
 from vault.modules.system.quotas import QuotaPaths
@@ -102,6 +104,7 @@ class Worker:
         self.revoker = Revoker(
             self.store, tokens=self.tokens, leases=self.leases, mounts=self.mounts, clock=clock, cubbyhole_prefix=wrapping.cubbyhole_prefix
         )
+        self.logins = Logins(self.tokens, self.identity, self.mounts, wrapping, self.store)
         self._make_gate(world)
         self.broker = Broker(world.now_text, self.observer)
         host = Host(page.audit_area, lambda slot: page.place_lock(AUDIT_LOCK + slot), world.now_text)
@@ -116,7 +119,7 @@ class Worker:
         self.mounts.registry = Registry(
             {
                 ("secret", "system"): {"": system},
-                ("secret", "identity"): {"": Backend(kind="identity", paths=(), help="Identities.")},
+                ("secret", "identity"): {"": Backend(kind="identity", paths=mfa_paths(self.identity, self.mounts), system=True)},
                 ("secret", "cubbyhole"): {"": cubbyhole()},
                 **{("secret", kind): VERSIONS for kind in KV_KINDS},
                 ("auth", "token"): {"": token_backend.build(self.tokens, self.policies, renewer, self.revoker)},
@@ -135,7 +138,7 @@ class Worker:
             authority=Authority(self.store, self.tokens, self.policies, self.identity, clock),
             revoker=self.revoker,
             wrapping=wrapping,
-            logins=Logins(self.tokens, self.identity),
+            logins=self.logins,
             clock=clock,
             system=system,
             system_mount=Mount(path="sys/", kind="system", uuid="system", accessor="system_sealed"),
@@ -175,6 +178,7 @@ class Worker:
                 TunePaths(self.mounts, fenced, clock, upgrade).finish_all,
                 partial(self.rotation.rotate_if_due, fenced),
                 Tidier(self.store, fenced, clock).tidy,
+                partial(self.logins.tidy, fenced.run, clock.now),
             ),
             duties=(self.seal.open_alone, self.seal.follow_keyring, self.seal.root_key.follow, self.rotation.note_uses_if_due),
         )  # fmt: skip
@@ -196,6 +200,7 @@ class Worker:
             *CapabilityPaths(self.tokens, self.policies).paths(),
             *LeasePaths(self.leases, self.tokens, self.mounts, self.revoker, self.store).paths(),
             *UiPaths(self.mounts).paths(),
+            *validate_paths(self.logins),
             *SpecPaths(self.mounts).paths(),
             *AuditHeaderPaths(self.audit).paths(),
             *AuditPaths(self.audit, world.audit_dir, self.checkpointer.close).paths(),
@@ -323,8 +328,7 @@ class World:
         worker: Worker | None = None,
         wrap: int | None = None,
         address: str = "",
-        open_doors: frozenset[str] = frozenset(),
-        headers: Mapping[str, str] | None = None,
+        **more: Any,
     ) -> Response | None:
         """Send a request, with the fields that a request of its kind has."""
         self._requests += 1
@@ -337,8 +341,7 @@ class World:
             token=None if token is None else Secret(token),
             wrap_ttl_seconds=wrap,
             remote_address=address,
-            open_doors=open_doors,
-            headers=headers or {},
+            **more,
         )
         return target.core.handle(request)
 
@@ -389,10 +392,6 @@ class World:
     def send_read(self, path: str, worker: Worker) -> Response | None:
         """Read with the root token; None where nothing is there."""
         return self.send(Operation.READ, path, {}, worker=worker)
-
-    def secret(self, token: str) -> Secret:
-        """Return a token id as the service holds it."""
-        return Secret(token)
 
     def devices(self) -> tuple[Device, ...]:
         """Return the devices that the first worker writes to."""
