@@ -24,6 +24,7 @@ from vault.expiry import ExpiryWorker, Fenced, Leadership
 from vault.gate import Gate
 from vault.handover import Tidier
 from vault.host import AUDIT_LOCK, HostPage
+from vault.lease_quota import Recounter
 from vault.leases import LeaseStore
 from vault.logical.backend import Backend, Path
 from vault.logical.mount import Lifetimes, Mount
@@ -35,7 +36,7 @@ from vault.modules.auth.tokens import Issued, TokenStore
 from vault.modules.engines.cubbyhole.backend import cubbyhole
 from vault.modules.engines.kv import upgrade as kv_upgrade
 from vault.modules.engines.kv.backend import VERSIONS as KV_VERSIONS
-from vault.modules.identity.mfa.paths import mfa_paths
+from vault.modules.identity.backend import identity_backend
 from vault.modules.identity.store import IdentityStore
 from vault.modules.policy.store import PolicyStore
 from vault.modules.system.audit import AuditPaths
@@ -123,7 +124,9 @@ class Service:
         declared = declared_devices(settings, host)
         self.operations = Operations(settings, page, self._clock)
         broker = Broker(self._now_text, self.operations.observer)
-        self._sources = Sources(self._seal.is_open, self._store, self._mounts, broker, self._physical)
+        self._sources = Sources(
+            self._seal.is_open, self._store, self._mounts, broker, self._physical, Recounter(self._store, self._tokens, leases).begin
+        )
         devices = AuditTable(broker, host, self._store, settings.audit_dir, declared, addresses=settings.audit_addresses)
         self._checkpointer = self._make_checkpointer(devices)
         self._seal.before_seal.append(lambda: self._checkpointer.cover_all("seal"))
@@ -145,6 +148,7 @@ class Service:
             revoker=revoker,
             wrapping=wrapping,
             logins=self._logins,
+            quotas=self.operations.quotas,
             clock=self._clock,
             system=system,
             system_mount=SYSTEM_MOUNT,
@@ -158,7 +162,7 @@ class Service:
         return Registry(
             {
                 ("secret", "system"): {"": system},
-                ("secret", "identity"): {"": Backend(kind="identity", paths=mfa_paths(self._identity, self._mounts), system=True)},
+                ("secret", "identity"): {"": identity_backend(self._identity, self._mounts)},
                 ("secret", "cubbyhole"): {"": cubbyhole()},
                 **{("secret", kind): KV_VERSIONS for kind in KV_KINDS},
                 ("auth", "token"): {"": token_backend.build(self._tokens, self._policies, renewer, revoker)},
@@ -194,6 +198,7 @@ class Service:
                 TunePaths(self._mounts, fenced, self._clock, kv_upgrade).finish_all,
                 partial(self._rotation.rotate_if_due, fenced),
                 Tidier(self._store, fenced, self._clock).tidy,
+                Recounter(fenced, self._tokens, leases).recount,
                 partial(self._logins.tidy, fenced.run, self._clock.now),
                 PartitionChore(lambda: make_partitions(self._dsn), self._clock).run,
                 Retention(fenced.run, *tables, self._clock, self._settings.audit_retention_days).run,

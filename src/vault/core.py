@@ -27,6 +27,7 @@ from vault.logins import Logins
 from vault.modules.policy.acl import EMPTY_ACL
 from vault.modules.system.audit_table import AuditTable
 from vault.mounts import Mounts
+from vault.quota import Quotas, read_table
 from vault.revocation import Revoker
 from vault.seal import Seal
 from vault.storage import budget
@@ -68,6 +69,7 @@ class Core:
     revoker: Revoker
     wrapping: Wrapping
     logins: Logins
+    quotas: Quotas
     clock: Clock
     system: Backend
     system_mount: Mount
@@ -213,6 +215,15 @@ class Core:
             kept={} if kept is None else kept,
         )
 
+    def _limit_role(self, call: Call, principal: Principal, args: Any, reader: Transaction) -> None:
+        """Count a login for the role that it is for, before any slow work; raises RateLimited."""
+        if call.endpoint.role is None:
+            return
+        table = read_table(reader)
+        if call.mount.path in table.rates.mounts_with_roles:
+            role = call.endpoint.role(self._context(call, principal, reader), args)
+            self.quotas.admit_role(table, call.mount.path, role, call.request.path, call.request.remote_address)
+
     def _prepare(self, call: Call, principal: Principal, args: Any, reader: Transaction, trail: Trail) -> Any:
         """Return what the endpoint finds by slow work or from outside, which takes nothing of the time of storage and audit."""
         if call.endpoint.prepare is None:
@@ -228,6 +239,7 @@ class Core:
     ) -> tuple[Response | None, list[Callable[[], None]]]:
         """Return the answer, which is on record and committed, and what is still to be done."""
         args: Any = parse_args(call.endpoint.args, principal.request.data, call.match.captures)
+        self._limit_role(call, principal, args, reader)
         prepared = self._prepare(call, principal, args, reader, trail)
         contexts: list[SystemContext] = []
         kept: dict[str, Any] = {}

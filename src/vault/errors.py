@@ -68,6 +68,13 @@ class RateLimited(VaultError):
         self.tells = tells  # whether the answer says what the limit is
 
 
+class LeaseLimited(VaultError):
+    """A quota has no lease left."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f'request path "{path}": lease count quota exceeded')
+
+
 class NotFound(VaultError):
     """Nothing stored under that name. Vault answers an empty error list."""
 

@@ -154,6 +154,7 @@ def _draft(context: SystemContext, login: Login, standing: Standing | None) -> t
         uses_left=(parameters.token_num_uses or None) if is_service else None,
         bound_cidrs=(address,) if parameters.token_strictly_bind_ip else parameters.token_bound_cidrs,
         memory=dict(login.memory) if is_service else {},
+        login_role=login.role,
     )
     return token, grant
 

@@ -39,6 +39,8 @@ class Token:
     bound_cidrs: tuple[str, ...] = ()
     cubbyhole: str = ""  # folder of this token in the cubbyhole
     memory: Mapping[str, str] = field(default_factory=dict)  # of the auth method, for renewals; never shown
+    login_role: str = ""  # of the auth mount that made it
+    charge: str = ""  # to which counter of a lease-count quota its lease was put; empty: none
     revoked: bool = False  # revocation has begun
     spares_children: bool = False  # that revocation makes orphans of the children
 

@@ -124,7 +124,7 @@ def test_new_mount_sees_nothing_of_an_old_one(world: World) -> None:
     assert not [path for path in world.rows.rows if path.startswith(old.storage_prefix)]
     world.write("sys/mounts/kv", type="kv")
     for worker in (world.first, world.worker()):
-        assert world.send_read("kv/a", worker) is None
+        assert world.send(Operation.READ, "kv/a", {}, worker=worker) is None
         assert world.list("kv/") == ()
     new = world.first.mounts.require(world.first.store.read(), "kv/")
     assert (new.uuid, new.accessor) != (old.uuid, old.accessor)

@@ -20,6 +20,7 @@ from vault.expiry import ExpiryWorker, Fenced, Leadership
 from vault.gate import Gate
 from vault.handover import Tidier
 from vault.host import AUDIT_LOCK, WINDOW_LOCK, HostPage
+from vault.lease_quota import Recounter
 from vault.leases import LeaseStore
 from vault.log_levels import LogLevels
 from vault.logical.backend import Backend
@@ -35,7 +36,7 @@ from vault.modules.auth.tokens import Issued, TokenStore
 from vault.modules.engines.cubbyhole.backend import cubbyhole
 from vault.modules.engines.kv import upgrade
 from vault.modules.engines.kv.backend import VERSIONS
-from vault.modules.identity.mfa.paths import mfa_paths
+from vault.modules.identity.backend import identity_backend
 from vault.modules.identity.store import IdentityStore
 from vault.modules.policy.store import PolicyStore
 from vault.modules.system.audit import AuditPaths
@@ -119,7 +120,7 @@ class Worker:
         self.mounts.registry = Registry(
             {
                 ("secret", "system"): {"": system},
-                ("secret", "identity"): {"": Backend(kind="identity", paths=mfa_paths(self.identity, self.mounts), system=True)},
+                ("secret", "identity"): {"": identity_backend(self.identity, self.mounts)},
                 ("secret", "cubbyhole"): {"": cubbyhole()},
                 **{("secret", kind): VERSIONS for kind in KV_KINDS},
                 ("auth", "token"): {"": token_backend.build(self.tokens, self.policies, renewer, self.revoker)},
@@ -139,6 +140,7 @@ class Worker:
             revoker=self.revoker,
             wrapping=wrapping,
             logins=self.logins,
+            quotas=self.quotas,
             clock=clock,
             system=system,
             system_mount=Mount(path="sys/", kind="system", uuid="system", accessor="system_sealed"),
@@ -178,6 +180,7 @@ class Worker:
                 TunePaths(self.mounts, fenced, clock, upgrade).finish_all,
                 partial(self.rotation.rotate_if_due, fenced),
                 Tidier(self.store, fenced, clock).tidy,
+                Recounter(fenced, self.tokens, self.leases).recount,
                 partial(self.logins.tidy, fenced.run, clock.now),
             ),
             duties=(self.seal.open_alone, self.seal.follow_keyring, self.seal.root_key.follow, self.rotation.note_uses_if_due),
@@ -210,7 +213,7 @@ class Worker:
             *version_paths(),
             *ui_header_paths(),
             *CorsPaths(self.cors).paths(),
-            *QuotaPaths(self.quotas, self.mounts).paths(),
+            *QuotaPaths(self.mounts, Recounter(self.store, self.tokens, self.leases).begin).paths(),
             *MetricsPaths(
                 Metrics(self.observer, self._facts), self.observer, world.clock, lambda: None, prometheus=world.prometheus
             ).paths(),
@@ -388,10 +391,6 @@ class World:
         assert self.background.seal.is_open()
         assert self.background.leadership.acquire()
         self.background.expiry.work()
-
-    def send_read(self, path: str, worker: Worker) -> Response | None:
-        """Read with the root token; None where nothing is there."""
-        return self.send(Operation.READ, path, {}, worker=worker)
 
     def devices(self) -> tuple[Device, ...]:
         """Return the devices that the first worker writes to."""

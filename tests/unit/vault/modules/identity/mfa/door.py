@@ -27,7 +27,12 @@ class Name:
 def recognise(name: str) -> Login:
     """Return who this is; nobody has no alias."""
     alias = "" if name == "nobody" else name.lower()
-    return Login(alias=alias, display_name=name, metadata={"name": name}, parameters=TokenParameters(token_ttl=600))
+    return Login(alias=alias, display_name=name, metadata={"name": name}, role=name, parameters=TokenParameters(token_ttl=600))
+
+
+def find_role(_context: Context, args: Name) -> str:
+    """Return the role of whoever comes: one each."""
+    return args.name
 
 
 def enter(_context: Context, args: Name) -> Response:
@@ -40,7 +45,7 @@ def renew(_context: Context, token: Token) -> Login:
     return recognise(token.meta["name"])
 
 
-_ROWS = (path("login/{name}", help="Enter.", update=Endpoint(handler=enter, args=Name, public=True)),)
+_ROWS = (path("login/{name}", help="Enter.", update=Endpoint(handler=enter, args=Name, public=True, role=find_role)),)
 
 
 class Clinic(World):
