@@ -10,15 +10,16 @@ import structlog
 
 from vault import log, path_help
 from vault.audit.checkpointer import Checkpointer
-from vault.audit.device import Device, DeviceConfig, Host, make_device
+from vault.audit.declared import declared_devices
+from vault.audit.device import Host
 from vault.audit.places import make_folder, make_place
 from vault.audit.retention import Retention
 from vault.audit.trail import Broker
+from vault.auth_methods import list_methods
 from vault.authority import Authority
 from vault.clock import Clock, SystemClock, format_rfc3339_nano
 from vault.config_file import WrongSetting
 from vault.core import Core
-from vault.crypto.random import random_bytes
 from vault.errors import InvalidRequest, VaultError
 from vault.expiry import ExpiryWorker, Fenced, Leadership
 from vault.gate import Gate
@@ -26,6 +27,7 @@ from vault.handover import Tidier
 from vault.host import AUDIT_LOCK, HostPage
 from vault.lease_quota import Recounter
 from vault.leases import LeaseStore
+from vault.lockout import Lockout
 from vault.logical.backend import Backend, Path
 from vault.logical.mount import Lifetimes, Mount
 from vault.logical.token import Token
@@ -47,6 +49,7 @@ from vault.modules.system.evidence import evidence_paths
 from vault.modules.system.generate_root import GenerateRootPaths, decode_paths
 from vault.modules.system.host import host_paths
 from vault.modules.system.leases import LeasePaths
+from vault.modules.system.locked_users import locked_user_paths
 from vault.modules.system.mfa import validate_paths
 from vault.modules.system.mounts import MountPaths
 from vault.modules.system.policies import PolicyPaths
@@ -68,7 +71,7 @@ from vault.root_generation import RootGeneration
 from vault.rotation import Rotation
 from vault.seal import Seal
 from vault.secret import Secret
-from vault.settings import AuditDevice, Settings
+from vault.settings import Settings
 from vault.storage import capacity, migration
 from vault.storage.audit_rows import AuditRows, PartitionChore, make_partitions, owns_records
 from vault.storage.barrier import Barrier
@@ -78,6 +81,7 @@ from vault.storage.embedded import APPLICATION_USER, Embedded
 from vault.storage.evidence import CheckpointTable, Partitions
 from vault.storage.postgres import Postgres
 from vault.storage.transaction import Store, Transaction
+from vault.waiting import Waiting
 from vault.wrapping import Wrapping
 
 # Answers while sealed, when the mount table cannot be read.
@@ -114,6 +118,8 @@ class Service:
         self._tokens = TokenStore(self._seal, leases, self._clock)
         self._policies = PolicyStore(self._clock)
         self._identity = IdentityStore(self._mounts)
+        self._lockout = Lockout(self._store, self._seal, self._clock, settings.user_lockouts)
+        self.waiting = Waiting()
         wrapping = Wrapping(self._tokens, self._mounts, self._clock)
         self._logins = Logins(self._tokens, self._identity, self._mounts, wrapping, self._store)
         revoker = self._make_revoker(self._store, leases, wrapping)
@@ -149,6 +155,8 @@ class Service:
             wrapping=wrapping,
             logins=self._logins,
             quotas=self.operations.quotas,
+            lockout=self._lockout,
+            waiting=self.waiting,
             clock=self._clock,
             system=system,
             system_mount=SYSTEM_MOUNT,
@@ -166,6 +174,7 @@ class Service:
                 ("secret", "cubbyhole"): {"": cubbyhole()},
                 **{("secret", kind): KV_VERSIONS for kind in KV_KINDS},
                 ("auth", "token"): {"": token_backend.build(self._tokens, self._policies, renewer, revoker)},
+                **list_methods(self.operations.observer),
             }
         )
 
@@ -197,6 +206,7 @@ class Service:
                 RemountPaths(self._mounts, revoker, fenced).finish_all,
                 TunePaths(self._mounts, fenced, self._clock, kv_upgrade).finish_all,
                 partial(self._rotation.rotate_if_due, fenced),
+                partial(self._lockout.tidy, fenced),
                 Tidier(self._store, fenced, self._clock).tidy,
                 Recounter(fenced, self._tokens, leases).recount,
                 partial(self._logins.tidy, fenced.run, self._clock.now),
@@ -245,6 +255,7 @@ class Service:
                 *validate_paths(self._logins),
                 *SpecPaths(self._mounts).paths(),
                 *tool_paths(),
+                *locked_user_paths(self._lockout, self._mounts),
                 *host_paths(),
                 *version_paths(),
                 *self.operations.paths(self._sources),
@@ -383,17 +394,3 @@ def migrate(settings: Settings) -> tuple[str, ...]:
     if settings.storage.connection_url:
         return migration.migrate(settings.storage.connection_url.reveal())
     return migration.migrate(Embedded(FilePath(settings.storage.path)).dsn, application_role=APPLICATION_USER)
-
-
-def declared_devices(settings: Settings, host: Host) -> tuple[Device, ...]:
-    """Return the devices that the configuration declares, with a salt of this start for the time while sealed."""
-    salt = random_bytes(32)
-
-    def make(slot: int, device: AuditDevice) -> Device:
-        config = DeviceConfig(path=f"{device.name}/", kind=device.kind, slot=slot, options=device.options, declared=True)
-        try:
-            return make_device(config, salt, host)
-        except InvalidRequest as refusal:
-            raise WrongSetting(f"{device.where}: {refusal}") from None
-
-    return tuple(make(slot, device) for slot, device in enumerate(settings.audit))

@@ -34,6 +34,15 @@ POLICY_DEPTH_MAX = 64  # nesting in a policy; the parser recurses
 JSON_EXPONENT_MAX = 500  # beyond every IEEE 754 double (308) and decimal64 (384); a reader of 1e999999999 would fill its memory
 CACHED_LISTING_MAX = 10_000  # names of one cached listing
 
+WAITING_MAX = 64  # requests of a worker that wait for slow work; each holds a thread, and a password takes a quarter of a second
+PASSWORD_SECONDS_MAX = 30.0  # clients wait no longer for a login
+LOCKOUT_THRESHOLD = 5  # Vault's number of failed logins, and how long they count and lock
+LOCKOUT_SECONDS = 900
+LOCKOUT_SECONDS_MAX = 365 * 24 * 3600  # a name is remembered for as long
+LOCKOUT_THRESHOLD_MAX = 1_000_000
+LOCKOUT_WAIT_SECONDS = 30.0  # the same for those who wait for other attempts at their name
+ATTEMPT_SECONDS_MAX = 60.0  # longer than a check and all waiting for it; what is still not known then was the attempt of a dead process
+
 KV_VERSIONS_DEFAULT = 10  # Vault's number of versions kept where nobody names one
 KV_UPGRADE_BATCH = 100  # secrets moved in one transaction, so that an upgrade never holds many rows at once
 KV_SCAN_PAGE = 1_000  # rows of a recursive listing fetched at once

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.compat.differential import address, kv1, kv2, leases, mounts, operations, policies, rotation, system, tokens
+from tests.compat.differential import address, kv1, kv2, leases, mounts, operations, policies, rotation, system, tokens, userpass
 from tests.compat.differential.case import Case, run_table
 from tests.compat.differential.normalise import body_problem, header_problem, status_problem
 from tests.compat.server_process import BAO, ROOT_TOKEN, Server, dev_server
@@ -27,6 +27,7 @@ TABLES: dict[str, tuple[Case, ...]] = {
     "rotation": rotation.TABLE,
     "system": system.TABLE,
     "tokens": tokens.TABLE,
+    "userpass": userpass.TABLE,
 }
 Pair = tuple[Answer, Answer]
 

@@ -19,6 +19,7 @@ VOLATILE_KEYS = frozenset(
     [
         "request_id",
         "accessor",
+        "mount_accessor",
         "client_token",
         "uuid",
         "migration_id",

@@ -32,6 +32,7 @@ PUBLIC = {
     "read sys/internal/specs/openapi",
     "update sys/internal/specs/openapi",
     "update sys/decode-token",
+    "update userpass/login/{username}",
 }
 # Public where the listener opens the door that they name.
 WHILE_SEALED = {"read sys/init", "update sys/init", "read sys/seal-status", "update sys/unseal", "read sys/health", "read sys/leader"}

@@ -22,6 +22,7 @@ from vault.handover import Tidier
 from vault.host import AUDIT_LOCK, WINDOW_LOCK, HostPage
 from vault.lease_quota import Recounter
 from vault.leases import LeaseStore
+from vault.lockout import Lockout
 from vault.log_levels import LogLevels
 from vault.logical.backend import Backend
 from vault.logical.mount import Lifetimes, Mount
@@ -141,6 +142,7 @@ class Worker:
             wrapping=wrapping,
             logins=self.logins,
             quotas=self.quotas,
+            lockout=Lockout(self.store, self.seal, clock),
             clock=clock,
             system=system,
             system_mount=Mount(path="sys/", kind="system", uuid="system", accessor="system_sealed"),
@@ -234,7 +236,6 @@ class World:
     origins: tuple[str, ...] = ()
     prometheus = True
     lifetimes = Lifetimes()
-
     audit_addresses: tuple[str, ...] = ()
     # Auth methods and engines beside the usual ones, by family and kind.
     backends: Mapping[tuple[str, str], Mapping[str, Backend]] = MappingProxyType({})

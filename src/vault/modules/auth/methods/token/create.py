@@ -98,6 +98,8 @@ class Create:
             meta=args.meta if args.meta is not None else {},
             entity_id="" if orphan else caller.entity_id,
             parent="" if orphan else caller.key,
+            session="" if orphan else caller.session,
+            stamp="" if orphan else caller.stamp,
             role=role.name if role else "",
             creation_time=context.now_ns // 10**9,
             issued_ns=context.now_ns,

@@ -1,0 +1,13 @@
+"""The auth methods beside tokens, with what each needs of the rest: a part of what `bootstrap` puts together."""
+
+from collections.abc import Mapping
+
+from vault.logical.backend import Backend
+from vault.modules.auth.methods.userpass import backend as userpass
+from vault.passwords import PasswordHasher
+from vault.telemetry.observer import Observer
+
+
+def list_methods(observer: Observer) -> Mapping[tuple[str, str], Mapping[str, Backend]]:
+    """Return the methods by family and kind."""
+    return {("auth", "userpass"): {"": userpass.build(PasswordHasher(observer))}}
