@@ -5,14 +5,13 @@ many workers, no more codes are judged than are allowed. The code itself is spen
 that the row is as it was read: one of any number of logins with the same code succeeds.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import msgspec
 
 from vault import limits
-from vault.errors import SecondFactorFailed
-from vault.modules.identity.mfa.table import Method
+from vault.errors import InvalidRequest, SecondFactorFailed
+from vault.modules.identity.mfa.table import Enforcement, Method, read_table, save_table
 from vault.modules.identity.mfa.totp import TotpSecret, find_step
 from vault.secret import Secret
 from vault.storage.transaction import Transaction
@@ -65,11 +64,39 @@ def forget_method(transaction: Transaction, method_id: str) -> None:
         transaction.delete_prefix(f"{folder}{method_id}/")
 
 
-def forget_entity(transaction: Transaction, method_ids: Iterable[str], entity_id: str) -> None:
+def forget_entity(transaction: Transaction, entity_id: str) -> None:
     """Delete all secrets of an entity."""
-    for method_id in method_ids:
+    for method_id in read_table(transaction).stored.methods:
         forget_secret(transaction, method_id, entity_id)
         transaction.delete(_place(_ATTEMPTS, method_id, entity_id))
+
+
+def merge_entities(transaction: Transaction, source_ids: tuple[str, ...], target_id: str, *, force: bool) -> None:
+    """Let secrets and enforcements of entities be those of one; raises InvalidRequest where two have secrets of one method.
+
+    With `force` the secrets of the entity that goes on stay.
+    """
+    stored = read_table(transaction).stored
+    for method_id in stored.methods:
+        held = find_secret(transaction, method_id, target_id)
+        for source_id in source_ids:
+            secret = find_secret(transaction, method_id, source_id)
+            if secret is not None and held is not None and not force:
+                raise InvalidRequest(f"conflict in MFA secret ID {method_id!r} between entities {target_id!r} and {source_id!r}")
+            if secret is not None and held is None:
+                held = secret
+                put_secret(transaction, method_id, target_id, secret)
+    rules = {name: _rename_targets(rule, source_ids, target_id) for name, rule in stored.enforcements.items()}
+    if rules != stored.enforcements:
+        save_table(transaction, replace(stored, enforcements=rules))
+    for source_id in source_ids:
+        forget_entity(transaction, source_id)
+
+
+def _rename_targets(rule: Enforcement, source_ids: tuple[str, ...], target_id: str) -> Enforcement:
+    if set(source_ids).isdisjoint(rule.entity_ids):
+        return rule
+    return replace(rule, entity_ids=tuple(dict.fromkeys(target_id if item in source_ids else item for item in rule.entity_ids)))
 
 
 def pay(transaction: Transaction, methods: tuple[Method, ...], entity_id: str, now: float) -> None:

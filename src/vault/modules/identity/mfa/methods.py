@@ -182,7 +182,7 @@ class MethodPaths:
         return self._generate(context, args.method_id, args.entity_id)
 
     def _generate(self, context: SystemContext, method_id: str, entity_id: str) -> Response:
-        method = self._require_both(context, method_id, entity_id)
+        method, entity_id = self._require_both(context, method_id, entity_id)
         if find_secret(context.transaction, method.id, entity_id) is not None:
             return Response(warnings=(f'Entity already has a secret for MFA method "{method.name}"',))
         secret = make_secret(method.settings)
@@ -196,16 +196,18 @@ class MethodPaths:
             raise InvalidRequest("missing method ID")
         if not args.entity_id:
             raise InvalidRequest("missing entity ID")
-        method = self._require_both(context, args.method_id, args.entity_id)
-        forget_secret(context.transaction, method.id, args.entity_id)
+        method, entity_id = self._require_both(context, args.method_id, args.entity_id)
+        forget_secret(context.transaction, method.id, entity_id)
 
-    def _require_both(self, context: SystemContext, method_id: str, entity_id: str) -> Method:
+    def _require_both(self, context: SystemContext, method_id: str, entity_id: str) -> tuple[Method, str]:
+        """Return a method and the id of an entity: of the one into which it was merged, if it was."""
         method = read_table(context.transaction).stored.methods.get(method_id)
         if method is None:
             raise InvalidRequest("methodID doesn't exist")
-        if "/" in entity_id or self._entities.find_standing(context.transaction, entity_id) is None:
+        standing = None if "/" in entity_id else self._entities.find_standing(context.transaction, entity_id)
+        if standing is None:
             raise InvalidRequest("invalid entity ID")
-        return method
+        return method, standing.entity_id
 
 
 def _refusing_paths(kind: str) -> tuple[Path, Path]:

@@ -7,7 +7,7 @@ import pyotp
 import pytest
 
 from tests.unit.vault.modules.identity.mfa.door import Clinic
-from vault.errors import InvalidRequest, NotFound
+from vault.errors import InvalidRequest, NotFound, PermissionDenied
 from vault.logical.operation import Operation
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
@@ -184,3 +184,71 @@ def test_a_changed_method_leaves_secrets_as_they_are(clinic: Clinic) -> None:
     clinic.enforce()
     clinic.write(f"{METHOD}/{clinic.method_id}", issuer="Clinic", digits=8, algorithm="SHA256", period=60)
     assert clinic.login("ann", (clinic.method_id, clinic.code(app))).auth
+
+
+def make_entity(clinic: Clinic, name: str) -> str:
+    """Make an entity and return its id."""
+    data = clinic.answer(Operation.UPDATE, "identity/entity", {"name": name}).data
+    assert data is not None
+    return str(data["id"])
+
+
+def test_a_merge_takes_secrets_and_enforcements_along(clinic: Clinic) -> None:
+    """Who was to bring a code before is to bring it after; nobody is left with another's code by accident."""
+    app = clinic.enrol()
+    clinic.enforce("r", identity_entity_ids=[clinic.entity_id])
+    target = make_entity(clinic, "whole")
+    clinic.write("identity/entity/merge", from_entity_ids=[clinic.entity_id], to_entity_id=target)
+    assert clinic.read(RULE)["identity_entity_ids"] == [target]
+    with pytest.raises(PermissionDenied):
+        clinic.login("ann", (clinic.method_id, "000000"))
+    auth = clinic.login("ann", (clinic.method_id, clinic.code(app))).auth
+    assert auth is not None
+    assert auth.entity_id == target
+    other = make_entity(clinic, "other")
+    clinic.enrol(entity_id=other)
+    asked = {"from_entity_ids": [other], "to_entity_id": target}
+    with pytest.raises(InvalidRequest, match="conflict in MFA secret"):
+        clinic.write("identity/entity/merge", **asked)  # type: ignore[arg-type]  # fields of the request
+    clinic.write("identity/entity/merge", force=True, **asked)  # type: ignore[arg-type]  # the same
+    clinic.clock.advance(30)
+    assert clinic.login("ann", (clinic.method_id, clinic.code(app))).auth
+
+
+def test_secrets_go_with_their_entity(clinic: Clinic) -> None:
+    """And a login that waits ends."""
+    app = clinic.enrol()
+    clinic.enforce()
+    request_id = clinic.begin()
+    clinic.delete(f"identity/entity/id/{clinic.entity_id}")
+    assert not clinic.rows_below("core/mfa/secret/")
+    with pytest.raises(PermissionDenied):
+        clinic.finish(request_id, clinic.code(app))
+
+
+def test_members_of_a_group_need_a_second_factor(clinic: Clinic) -> None:
+    """Through another group as well, from the next login on; who leaves needs none."""
+    inner = clinic.answer(Operation.UPDATE, "identity/group", {"name": "inner", "member_entity_ids": [clinic.entity_id]}).data
+    assert inner is not None
+    outer = clinic.answer(Operation.UPDATE, "identity/group", {"name": "outer", "member_group_ids": [inner["id"]]}).data
+    assert outer is not None
+    clinic.enforce("r", identity_group_ids=[outer["id"]])
+    other = clinic.worker()
+    clinic.begin(worker=other)
+    assert clinic.login("ben").auth
+    clinic.write(f"identity/group/id/{inner['id']}", member_entity_ids=[])
+    auth = clinic.login(worker=other).auth
+    assert auth is not None
+    assert auth.mfa_requirement is None
+
+
+def test_a_disabled_entity_gets_no_token(clinic: Clinic) -> None:
+    """Also with a code, and where it was disabled in between."""
+    app = clinic.enrol()
+    clinic.enforce()
+    request_id = clinic.begin()
+    clinic.write(f"identity/entity/id/{clinic.entity_id}", disabled=True)
+    with pytest.raises(PermissionDenied):
+        clinic.finish(request_id, clinic.code(app))
+    with pytest.raises(PermissionDenied):
+        clinic.login("ann", (clinic.method_id, clinic.code(app)))

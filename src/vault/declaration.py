@@ -1,10 +1,27 @@
-"""The audit devices that the configuration declares: there before the seal is open, with a salt of this start until then."""
+"""What the configuration declares: where the database is, and which audit devices there are."""
+
+from pathlib import Path as FilePath
 
 from vault.audit.device import Device, DeviceConfig, Host, make_device
 from vault.config_file import WrongSetting
 from vault.crypto.random import random_bytes
 from vault.errors import InvalidRequest
 from vault.settings import AuditDevice, Settings
+from vault.storage import migration
+from vault.storage.embedded import APPLICATION_USER, Embedded
+
+
+def find_dsn(settings: Settings) -> str:
+    """Return how to reach the database; an embedded one is known by its folder."""
+    storage = settings.storage
+    return storage.connection_url.reveal() or Embedded(FilePath(storage.path)).application_dsn
+
+
+def migrate(settings: Settings) -> tuple[str, ...]:
+    """Bring the schema up to date; return what was applied. A PostgreSQL of our own has a role for it."""
+    if settings.storage.connection_url:
+        return migration.migrate(settings.storage.connection_url.reveal())
+    return migration.migrate(Embedded(FilePath(settings.storage.path)).dsn, application_role=APPLICATION_USER)
 
 
 def declared_devices(settings: Settings, host: Host) -> tuple[Device, ...]:
