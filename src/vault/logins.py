@@ -27,6 +27,7 @@ from vault.wrapping import Wrapping
 _NO_TOKEN = Auth(
     client_token=Secret(""), accessor="", policies=(), token_policies=(), lease_duration_seconds=0, renewable=False, orphan=False
 )
+_NOT_NEEDED = "Found MFA header but failed to find MFA Enforcement Config"
 _UNFINISHED = (
     "A login request was issued that is subject to MFA validation. Please make sure to validate the login by sending another request to "
     "mfa/validate endpoint."
@@ -59,6 +60,8 @@ class Logins:
                 self._factors.require(context, standing.entity_id, enforcements, context.request.second_factors)
             except SecondFactorFailed:
                 raise PermissionDenied from None
+        elif context.request.second_factors:
+            response = replace(response, warnings=(*response.warnings, _NOT_NEEDED))
         return self._issue(context, login, standing, response)
 
     def finish(self, context: SystemContext, request_id: str, factors: tuple[SecondFactor, ...]) -> Response:

@@ -203,7 +203,7 @@ class MethodPaths:
         """Return a method and the id of an entity: of the one into which it was merged, if it was."""
         method = read_table(context.transaction).stored.methods.get(method_id)
         if method is None:
-            raise InvalidRequest("methodID doesn't exist")
+            raise InvalidRequest(f'configuration for method ID "{method_id}" does not exist')
         standing = None if "/" in entity_id else self._entities.find_standing(context.transaction, entity_id)
         if standing is None:
             raise InvalidRequest("invalid entity ID")

@@ -5,7 +5,8 @@ from typing import Any
 
 import pyotp
 
-from tests.unit.vault.modules.system.world import Worker, World
+from tests.unit.vault.modules.system.worker import Worker
+from tests.unit.vault.modules.system.world import World
 from vault.logical.args import STRING, arg
 from vault.logical.backend import Backend, Endpoint, path
 from vault.logical.context import Context

@@ -147,7 +147,7 @@ def test_secrets_are_made_for_those_who_are_known(clinic: Clinic, place: str) ->
         {"method_id": NOBODY, "entity_id": NOBODY},
         {"method_id": clinic.method_id, "entity_id": "a/b"},
     ):
-        with pytest.raises(InvalidRequest, match=r"missing method ID|missing entity ?ID|methodID doesn't exist|invalid entity ID"):
+        with pytest.raises(InvalidRequest, match=r"missing method ID|missing entity ?ID|does not exist|invalid entity ID"):
             clinic.send(Operation.UPDATE, f"{METHOD}/{place}", fields)
     assert not clinic.rows_below("core/mfa/secret/")
 
