@@ -62,10 +62,11 @@ def test_no_more_than_so_many_wait() -> None:
     waiting = Waiting()
     with ExitStack() as stack:
         for _ in range(limits.WAITING_MAX):
-            stack.enter_context(waiting.enter())
+            stack.enter_context(waiting.enter(stranger=True))
         with pytest.raises(Overloaded):
-            stack.enter_context(waiting.enter())
-    with waiting.enter():
+            stack.enter_context(waiting.enter(stranger=True))
+        stack.enter_context(waiting.enter(stranger=False))  # who has a token is not kept out by those who have none
+    with waiting.enter(stranger=True):
         pass
 
 
@@ -83,6 +84,6 @@ def test_who_waits_is_stood_in_for() -> None:
 
     waiting = Waiting()
     waiting.stand_in = stand_in
-    with pytest.raises(KeyError), waiting.enter():
+    with pytest.raises(KeyError), waiting.enter(stranger=False):
         raise KeyError
     assert inside == ["in", "out"]
