@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 
+from vault.clock import Clock
 from vault.logical.backend import Backend
 from vault.modules.auth.methods.userpass import backend as userpass
 from vault.passwords import PasswordHasher
 from vault.telemetry.observer import Observer
 
 
-def list_methods(observer: Observer) -> Mapping[tuple[str, str], Mapping[str, Backend]]:
+def list_methods(observer: Observer, clock: Clock) -> Mapping[tuple[str, str], Mapping[str, Backend]]:
     """Return the methods by family and kind."""
-    return {("auth", "userpass"): {"": userpass.build(PasswordHasher(observer))}}
+    return {("auth", "userpass"): {"": userpass.build(PasswordHasher(observer, clock))}}
