@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.vault.modules.system.world import Worker, World
+from tests.unit.vault.modules.system.worker import Worker
+from tests.unit.vault.modules.system.world import World
 from vault.crypto.passwords import encode_password
 from vault.errors import LoginFailed
 from vault.logical.response import Auth, Response
