@@ -34,7 +34,7 @@ POLICY_DEPTH_MAX = 64  # nesting in a policy; the parser recurses
 JSON_EXPONENT_MAX = 500  # beyond every IEEE 754 double (308) and decimal64 (384); a reader of 1e999999999 would fill its memory
 CACHED_LISTING_MAX = 10_000  # names of one cached listing
 
-WAITING_MAX = 64  # requests of a worker that wait for slow work; each holds a thread, and a password takes a quarter of a second
+WAITING_MAX = 64  # requests of a worker that wait for slow work, of strangers and of others; each holds a thread
 PASSWORD_SECONDS_MAX = 30.0  # clients wait no longer for a login
 LOCKOUT_THRESHOLD = 5  # Vault's number of failed logins, and how long they count and lock
 LOCKOUT_SECONDS = 900
