@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from vault.clock import Clock
 from vault.logical.backend import Backend
 from vault.modules.auth.methods.approle import backend as approle
+from vault.modules.auth.methods.cert import backend as cert
+from vault.modules.auth.methods.kubernetes import backend as kubernetes
 from vault.modules.auth.methods.userpass import backend as userpass
 from vault.passwords import PasswordHasher
 from vault.storage.transaction import Store
@@ -15,5 +17,7 @@ def list_methods(observer: Observer, store: Store, clock: Clock) -> Mapping[tupl
     """Return the methods by family and kind."""
     return {
         ("auth", "approle"): {"": approle.build(store.run)},
+        ("auth", "cert"): {"": cert.build()},
+        ("auth", "kubernetes"): {"": kubernetes.build()},
         ("auth", "userpass"): {"": userpass.build(PasswordHasher(observer, clock))},
     }
