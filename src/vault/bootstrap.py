@@ -1,6 +1,7 @@
 """Puts the service together: the only place where the parts meet. What exists is written here as literal tables."""
 
 from base64 import b64decode, b64encode
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -29,7 +30,9 @@ from vault.logical.backend import Backend, Path
 from vault.logical.mount import Lifetimes, Mount
 from vault.logical.token import Token
 from vault.logins import Logins
+from vault.modules.auth.methods.jwt import backend as jwt_backend
 from vault.modules.auth.methods.token import backend as token_backend
+from vault.modules.auth.outward import Outward
 from vault.modules.auth.renewal import Renewer
 from vault.modules.auth.tokens import Issued, TokenStore
 from vault.modules.engines.cubbyhole.backend import cubbyhole
@@ -75,6 +78,7 @@ from vault.storage.embedded import APPLICATION_USER, Embedded
 from vault.storage.evidence import CheckpointTable, Partitions
 from vault.storage.postgres import Postgres
 from vault.storage.transaction import Store, Transaction
+from vault.storage.view import View
 from vault.wrapping import Wrapping
 
 # Answers while sealed, when the mount table cannot be read.
@@ -158,9 +162,16 @@ class Service:
                 ("secret", "identity"): {"": Backend(kind="identity", paths=(), help="The identity store.")},
                 ("secret", "cubbyhole"): {"": cubbyhole()},
                 **{("secret", kind): KV_VERSIONS for kind in KV_KINDS},
+                **{("auth", kind): {"": self._make_jwt(kind)} for kind in ("jwt", "oidc")},
                 ("auth", "token"): {"": token_backend.build(self._tokens, self._policies, renewer, revoker)},
             }
         )
+
+    def _make_jwt(self, kind: str) -> Backend:
+        def commit(mount: Mount, work: Callable[[View], None]) -> None:
+            self._store.run(lambda transaction: work(View(transaction, mount.storage_prefix)))
+
+        return jwt_backend.build(kind, fetch=Outward(), keys=self._seal, commit=commit, clock=self._clock)
 
     def _make_checkpointer(self, devices: AuditTable) -> Checkpointer:
         return Checkpointer(
