@@ -9,7 +9,6 @@ import msgspec
 from vault.crypto.public_key import ALGORITHMS
 from vault.errors import InvalidRequest
 from vault.logical.args import BOOL, LIST, MAP, NAME, SECRET, STRING, arg
-from vault.logical.request import EMPTY
 from vault.secret import Secret
 from vault.storage.view import View
 
@@ -70,7 +69,7 @@ class WriteConfig:
     jwt_supported_algs: tuple[str, ...] = arg(LIST, "Signature algorithms that are accepted.", default=())
     bound_issuer: str = arg(STRING, "The `iss` claim that tokens must have.", default="")
     default_role: str = arg(NAME, "Role of logins that name none.", default="")
-    provider_config: Mapping[str, Any] = arg(MAP, "Settings of a special provider; stored only.", default=EMPTY)
+    provider_config: Mapping[str, Any] | None = arg(MAP, "Settings of a special provider; stored only.", default=None)
     namespace_in_state: bool | None = arg(BOOL, "Stored only.", default=None)
     skip_jwks_validation: bool = arg(BOOL, "Store a source of keys that cannot be reached now.", default=False)
 
@@ -104,7 +103,7 @@ def parse_config(args: WriteConfig) -> Config:
     config = Config(
         **{name: getattr(args, name) for name in _PLAIN},
         oidc_client_secret=args.oidc_client_secret.reveal(),
-        provider_config=dict(args.provider_config),
+        provider_config=dict(args.provider_config or {}),
     )
     _check_sources(config)
     _check_flow(config)
