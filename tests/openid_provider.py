@@ -194,7 +194,7 @@ def openid_provider() -> Iterator[OpenIdProvider]:
     provider = OpenIdProvider()
     server = make_server("127.0.0.1", 0, provider.app(), threaded=True, request_handler=_Quiet)
     provider.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield provider

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.compat.differential import address, kv1, kv2, leases, mounts, operations, policies, rotation, system, tokens
+from tests.compat.differential import address, jwt, kv1, kv2, leases, mounts, operations, policies, rotation, system, tokens
 from tests.compat.differential.case import Case, run_table
 from tests.compat.differential.normalise import body_problem, header_problem, status_problem
 from tests.compat.server_process import BAO, ROOT_TOKEN, Server, dev_server
@@ -18,6 +18,7 @@ from tests.compat.wire import NO_ANSWER, Answer
 
 TABLES: dict[str, tuple[Case, ...]] = {
     "address": address.TABLE,
+    "jwt": jwt.TABLE,
     "kv1": kv1.TABLE,
     "kv2": kv2.TABLE,
     "leases": leases.TABLE,
