@@ -40,7 +40,7 @@ def login(
 
 
 BOUND = {"bound_claims": {"n": 1, "b": True, "l": ["x", "y"], "/d/e": "f"}}
-GOOD = {"n": 1, "b": True, "l": "x", "d": {"e": ["f", "g"]}}
+GOOD: dict[str, Any] = {"n": 1, "b": True, "l": "x", "d": {"e": ["f", "g"]}}
 ROLE_JUNK: tuple[dict[str, Any], ...] = (
     *({"user_claim": ""}, {"role_type": "x"}, {"bound_claims_type": "x"}, {"bound_claims_type": ""}, {"callback_mode": "x"}),
     *({"claim_mappings": {"a": "role"}}, {"claim_mappings": {"a": "x", "b": "x"}}, {"claim_mappings": {"a": 1}}),

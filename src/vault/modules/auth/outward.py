@@ -29,9 +29,9 @@ class OutwardFailed(Exception):
 class _Watch:
     """Ends the connections of one exchange when its time is over."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float) -> None:
         self._sockets: list[socket.socket] = []
-        self._timer = threading.Timer(limits.OUTWARD_SECONDS_MAX, self._end)
+        self._timer = threading.Timer(seconds, self._end)
         self._timer.daemon = True
         self.over = False
 
@@ -85,8 +85,9 @@ class _TlsPool(HTTPSConnectionPool):
 class Bounded(HTTPAdapter):
     """The transport of one exchange."""
 
-    def __init__(self, ca_pem: str) -> None:
+    def __init__(self, ca_pem: str, seconds: float) -> None:
         self._tls = make_tls(ca_pem)
+        self._seconds = seconds
         super().__init__()
 
     def init_poolmanager(self, *_: Any, **__: Any) -> None:
@@ -99,7 +100,7 @@ class Bounded(HTTPAdapter):
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         """Return the answer with its whole body, which is within the bounds; raises OutwardFailed."""
         timeout = limits.OUTWARD_STEP_SECONDS_MAX
-        with _Watch() as watch:
+        with _Watch(self._seconds) as watch:
             held = _watch.set(watch)
             try:
                 response = super().send(request, stream=True, timeout=timeout, verify=True, proxies={})
@@ -138,16 +139,19 @@ def make_tls(ca_pem: str) -> ssl.SSLContext:
         raise ValueError("could not parse CA PEM value successfully") from None
 
 
-def bind(session: requests.Session, ca_pem: str) -> None:
+def bind(session: requests.Session, ca_pem: str, seconds: float = limits.OUTWARD_SECONDS_MAX) -> None:
     """Make all requests of a session bounded ones."""
-    adapter = Bounded(ca_pem)
+    adapter = Bounded(ca_pem, seconds)
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     session.trust_env = False
 
 
 class Outward:
-    """Fetches documents."""
+    """Fetches documents, each within some seconds."""
+
+    def __init__(self, seconds: float = limits.OUTWARD_SECONDS_MAX) -> None:
+        self._seconds = seconds
 
     def fetch_object(self, url: str, ca_pem: str, headers: Mapping[str, str] | None = None) -> Mapping[str, Any]:
         """Return the JSON object at a URL; raises OutwardFailed."""
@@ -155,7 +159,7 @@ class Outward:
             raise OutwardFailed("only http and https are spoken")
         with requests.Session() as session:
             try:
-                bind(session, ca_pem)
+                bind(session, ca_pem, self._seconds)
                 response = session.get(url, headers=dict(headers or {}), allow_redirects=False)
             except (requests.RequestException, ValueError):
                 raise OutwardFailed("the URL cannot be used") from None

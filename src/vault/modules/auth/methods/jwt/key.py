@@ -44,7 +44,7 @@ def parse_key_set(document: Mapping[str, Any]) -> tuple[Key, ...]:
 
 
 def _parse_row(row: Mapping[str, Any]) -> Key | None:
-    if row.get("kty") not in _KINDS or row.get("use", "sig") != "sig" or "d" in row:
+    if not isinstance(row.get("kty"), str) or row["kty"] not in _KINDS or row.get("use", "sig") != "sig" or "d" in row:
         return None
     try:
         key = PyJWK({name: value for name, value in row.items() if name != "alg"}).key

@@ -118,9 +118,9 @@ def spend(storage: View, state: State, now: float) -> None:
     place = f"{_FOLDER}{int.from_bytes(digest[:4], 'big') % limits.OIDC_SPENT_ROWS}"
     entry = storage.get(place)
     spent: dict[str, int] = {} if entry is None else msgspec.json.decode(entry.value, type=dict[str, int])
+    spent = {name: over_at for name, over_at in spent.items() if over_at > now}
     if state.id in spent:
         raise InvalidRequest(MISSING)
-    spent = {name: over_at for name, over_at in spent.items() if over_at > now}
     if len(spent) >= limits.OIDC_SPENT_PER_ROW_MAX:
         raise InvalidRequest("Vault login failed. Too many logins are coming back, try again.")
     over_at = state.begun_at + limits.OIDC_FLOW_SECONDS
