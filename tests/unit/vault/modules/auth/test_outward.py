@@ -9,10 +9,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.certificates import Authority
 from vault import limits
-from vault.modules.auth.outward import Outward, OutwardFailed
+from vault.modules.auth.outward import Bounded, Outward, OutwardFailed, bind
 
 HEAD = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
 Answer = Callable[[socket.socket], None]
@@ -105,3 +106,17 @@ def test_certificates_are_checked_by_the_named_authority_alone(tmp_path: Path) -
                 Outward().fetch_object(url, ca_pem)
         with pytest.raises(OutwardFailed, match="not trusted"):
             Outward().fetch_object(url.replace("127.0.0.1", "127.1"), trusted)
+
+
+def test_no_authority_is_added_to_the_named_one(tmp_path: Path) -> None:
+    """The library underneath brings a bundle of its own, which must not count."""
+    authority = Authority(tmp_path)
+    pair = authority.issue("server")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(pair.cert_file, pair.key_file)
+    with serving(lambda connection: connection.sendall(HEAD + b"{}"), tls) as url, requests.Session() as session:
+        bind(session, Path(authority.file).read_text())
+        assert session.get(url, allow_redirects=False, timeout=5).status_code == 200
+        adapter = session.get_adapter(url)
+        assert isinstance(adapter, Bounded)
+        assert len(adapter._tls.get_ca_certs()) == 1
