@@ -44,7 +44,7 @@ def row(key: rsa.RSAPrivateKey, **more: str) -> dict[str, Any]:
 def claims(**changes: Any) -> dict[str, Any]:
     """Return good claims with changes; None takes one away."""
     now = int(time.time())
-    good = {"iss": "us", "aud": "vault", "sub": "bob", "iat": now, "exp": now + 600}
+    good = {"iss": "us", "aud": "vault", "sub": "bob", "iat": now, "exp": now + 36_000}
     return {name: value for name, value in {**good, **changes}.items() if value is not None}
 
 
@@ -123,8 +123,8 @@ def _wrong_claims() -> dict[str, str]:
     now = int(time.time())
     wrong: dict[str, dict[str, Any]] = {
         "expired": {"exp": now - 100},
-        "not yet": {"nbf": now + 100},
-        "from the future": {"iat": now + 100},
+        "not yet": {"nbf": now + 30_000},
+        "from the future": {"iat": now + 30_000},
         "without times": {"exp": None, "iat": None},
         "times of zero": {"exp": 0, "iat": 0},
         "old without expiry": {"exp": None, "iat": now - 300},

@@ -34,10 +34,24 @@ POLICY_DEPTH_MAX = 64  # nesting in a policy; the parser recurses
 JSON_EXPONENT_MAX = 500  # beyond every IEEE 754 double (308) and decimal64 (384); a reader of 1e999999999 would fill its memory
 CACHED_LISTING_MAX = 10_000  # names of one cached listing
 
+WAITING_MAX = 64  # requests of a worker that wait for slow work; each holds a thread, and a password takes a quarter of a second
+PASSWORD_SECONDS_MAX = 30.0  # clients wait no longer for a login
+LOCKOUT_THRESHOLD = 5  # Vault's number of failed logins, and how long they count and lock
+LOCKOUT_SECONDS = 900
+LOCKOUT_SECONDS_MAX = 365 * 24 * 3600  # a name is remembered for as long
+LOCKOUT_THRESHOLD_MAX = 1_000_000
+LOCKOUT_WAIT_SECONDS = 30.0  # the same for those who wait for other attempts at their name
+ATTEMPT_SECONDS_MAX = 60.0  # longer than a check and all waiting for it; what is still not known then was the attempt of a dead process
+
 KV_VERSIONS_DEFAULT = 10  # Vault's number of versions kept where nobody names one
 KV_UPGRADE_BATCH = 100  # secrets moved in one transaction, so that an upgrade never holds many rows at once
 KV_SCAN_PAGE = 1_000  # rows of a recursive listing fetched at once
 
+IDENTITY_NAME_BYTES_MAX = 512  # of an entity, a group or an alias; twice as long in hexadecimal, as part of a path
+IDENTITY_ID_CHARACTERS_MAX = 128  # an id is part of a path; ours have 36
+GROUP_MEMBERS_MAX = 10_000  # of one group; a change of all of them is one transaction
+MEMBER_GROUPS_MAX = 1_000  # of one group
+KNOWN_STANDINGS_MAX = 10_000  # entities whose rights a worker remembers; about 2 KB each
 POLICY_NAME_BYTES_MAX = 256  # a name is part of a row's path, and of every token that holds it
 COMPILED_ACLS_MAX = 1_024  # compiled combinations of policies per worker; a combination of small policies takes about 20 KB
 EXPIRED_POLICIES_MAX = 100  # ended policies that one write removes on its way
@@ -105,3 +119,11 @@ OIDC_FLOW_SECONDS = 600  # Vault's time from asking for a login page to coming b
 OIDC_URL_BYTES_MAX = 1_024  # of a redirect URI: it travels in the state, and URLs end at some kilobytes
 OIDC_SPENT_ROWS = 4_096  # rows that remember which logins came back; their number does not grow
 OIDC_SPENT_PER_ROW_MAX = 64  # logins that such a row remembers; a mount has a quarter of a million of them in ten minutes
+CLAIM_TEMPLATE_BYTES_MAX = 64 * 1024  # filled in for every token; claims of that size fit into no header anyway
+OIDC_ITEMS_MAX = 1_000  # of one list of a key, client, assignment or provider: each is read for every sign-in
+OIDC_RETIRED_MAX = 100  # replaced pairs of one key that still check: by its period it has ten; all of them are published
+OIDC_NAME_BYTES_MAX = 256  # part of a row's path and of URLs
+OIDC_PARAMETER_BYTES_MAX = 4_096  # state, nonce and redirect_uri of one sign-in: as much as a URL takes with most servers
+OIDC_CODE_SECONDS = 300  # an authorization code is exchanged at once by a program; RFC 6749 allows ten minutes
+OIDC_ROWS_SWEPT = 10_000  # expired rows among which unused codes are looked for; leases that cannot be revoked stay among them
+DISCOVERY_SECONDS = 3600  # how long a relying party may keep the discovery document, as with Vault

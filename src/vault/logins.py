@@ -32,6 +32,8 @@ class Logins:
         if standing is not None and standing.disabled:
             raise PermissionDenied
         token, grant = _draft(context, login, standing)
+        if login.session:
+            token = _bind(context, login.session, token)
         issued = self._tokens.create(context.transaction, token)
         return replace(response, login=None, auth=to_auth(issued, standing, login), warnings=(*response.warnings, *grant.warnings))
 
@@ -73,6 +75,15 @@ def _draft(context: SystemContext, login: Login, standing: Standing | None) -> t
         memory=dict(login.memory) if is_service else {},
     )
     return token, grant
+
+
+def _bind(context: SystemContext, session: str, token: Token) -> Token:
+    """Return a token that is good as long as a row of its mount stays as it is."""
+    place = context.mount.storage_prefix + session
+    entry = context.transaction.get(place)
+    if entry is None:
+        raise PermissionDenied
+    return replace(token, session=place, stamp=entry.value.decode())
 
 
 def _choose_policies(login: Login) -> tuple[str, ...]:

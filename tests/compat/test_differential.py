@@ -10,7 +10,21 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.compat.differential import address, jwt, kv1, kv2, leases, mounts, operations, policies, rotation, system, tokens
+from tests.compat.differential import (
+    address,
+    jwt,
+    kv1,
+    kv2,
+    leases,
+    mounts,
+    oidc,
+    operations,
+    policies,
+    rotation,
+    system,
+    tokens,
+    userpass,
+)
 from tests.compat.differential.case import Case, run_table
 from tests.compat.differential.normalise import body_problem, header_problem, status_problem
 from tests.compat.server_process import BAO, ROOT_TOKEN, Server, dev_server
@@ -23,11 +37,13 @@ TABLES: dict[str, tuple[Case, ...]] = {
     "kv2": kv2.TABLE,
     "leases": leases.TABLE,
     "mounts": mounts.TABLE,
+    "oidc": oidc.TABLE,
     "operations": operations.TABLE,
     "policies": policies.TABLE,
     "rotation": rotation.TABLE,
     "system": system.TABLE,
     "tokens": tokens.TABLE,
+    "userpass": userpass.TABLE,
 }
 Pair = tuple[Answer, Answer]
 
@@ -64,5 +80,5 @@ def test_answer_equals_reference(target: str, answers: dict[str, list[Pair]], ta
         pytest.skip("the reference itself fails on this input")
     problems = [status_problem(case, reference, ours), body_problem(case, reference, ours)]
     if ours.status != NO_ANSWER and reference.headers.get("cache-control"):
-        problems.append(header_problem(reference, ours))
+        problems.append(header_problem(reference, ours, cached=case.cached))
     assert not any(problems), f"{case.name}\n" + "\n".join(filter(None, problems)) + f"\nraw ours: {ours.body[:600]!r}"

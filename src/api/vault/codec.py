@@ -10,7 +10,7 @@ from typing import Any
 
 from api.vault.address import Target, parse_path, parse_query, split_target
 from api.vault.body import check_framing, check_patch, read_fields
-from api.vault.headers import Headers
+from api.vault.headers import Headers, parse_basic
 from api.vault.status import find_status
 from vault import limits
 from vault.errors import HeaderTooLarge, InvalidRequest, NotFound, UnsupportedOperation, VaultError
@@ -79,6 +79,7 @@ def decode_request(environ: Mapping[str, Any], request_id: str, admit: Callable[
     hosts' writes.
     """
     operation, target, path, token = decode_head(environ)
+    authorization = environ.get("HTTP_AUTHORIZATION", "")
     heard = admit is not None and admit(path)
     data: Mapping[str, Any] = EMPTY
     if operation.writes:
@@ -92,6 +93,8 @@ def decode_request(environ: Mapping[str, Any], request_id: str, admit: Callable[
         path=path,
         data=data,
         token=token,
+        is_bearer=authorization.startswith("Bearer ") and "HTTP_X_VAULT_TOKEN" not in environ,
+        basic=parse_basic(authorization),
         wrap_ttl_seconds=_parse_wrap_ttl(wrap) if wrap else None,
         headers=Headers(environ),
         remote_address=environ.get("REMOTE_ADDR", ""),
@@ -198,7 +201,7 @@ def describe_refused(environ: Mapping[str, Any], request_id: str) -> Request:
 def echo_namespace(environ: Mapping[str, Any], answer: Answer) -> Answer:
     """Return the answer with the namespace header of the request, as Vault does; nothing but our own words for it is echoed."""
     name = environ.get("HTTP_X_VAULT_NAMESPACE")
-    return replace(answer, headers=(("X-Vault-Namespace", name),)) if name and name in _ROOT_NAMESPACES else answer
+    return replace(answer, headers=(*answer.headers, ("X-Vault-Namespace", name))) if name and name in _ROOT_NAMESPACES else answer
 
 
 def encode_response(request: Request, response: Response | None) -> Answer:
@@ -206,11 +209,15 @@ def encode_response(request: Request, response: Response | None) -> Answer:
     if response is None:
         return Answer(204) if request.operation in _SILENT else Answer(404, NO_ERRORS, JSON)
     if response.body is not None:
-        return Answer(response.status or 200, response.body, response.content_type)
+        return Answer(response.status or 200, response.body, response.content_type, _list_headers(response))
     if response.status == 204:
         return Answer(204)
     body = encode(build_envelope(response, response.request_id or request.id))
-    return Answer(response.status or 200, body, JSON, sent=response.sent)
+    return Answer(response.status or 200, body, JSON, _list_headers(response), sent=response.sent)
+
+
+def _list_headers(response: Response) -> tuple[tuple[str, str], ...]:
+    return tuple(response.headers.items())
 
 
 def encode_error(error: VaultError, *, close: bool = False) -> Answer:

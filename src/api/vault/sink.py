@@ -215,7 +215,8 @@ def status_line(status: int) -> str:
 
 def list_headers(answer: Answer) -> list[tuple[str, str]]:
     """Return the headers of an answer; one without content says nothing of a type."""
-    headers = [("Cache-Control", "no-store"), *answer.headers]
+    kept = any(name == "Cache-Control" for name, _ in answer.headers)
+    headers = [*answer.headers] if kept else [("Cache-Control", "no-store"), *answer.headers]
     if answer.content_type:
         headers += [("Content-Type", answer.content_type), ("Content-Length", str(len(answer.body)))]
     if answer.close:

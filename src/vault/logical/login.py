@@ -35,4 +35,6 @@ class Login:
     policies: tuple[str, ...] = ()  # beside those of the parameters
     parameters: TokenParameters = TokenParameters()
     role: str = ""  # of the mount, that decided
+    # A row of the mount's storage. Once it is gone or has another value, every token that was made under it is refused.
+    session: str = ""
     memory: Mapping[str, str] = field(default_factory=lambda: EMPTY)  # what the method needs at a renewal; never shown

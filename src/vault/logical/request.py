@@ -13,6 +13,14 @@ EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BasicCredentials:
+    """A name and a secret as HTTP's own authentication carries them. No token: they open nothing but what asks for them."""
+
+    name: str
+    secret: Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """A decoded request.
 
@@ -25,6 +33,8 @@ class Request:
     path: str
     data: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
     token: Secret | None = None
+    is_bearer: bool = False  # the token came as RFC 6750 says
+    basic: BasicCredentials | None = None
     realm: Realm = ROOT_REALM
     wrap_ttl_seconds: int | None = None
     # By names in lower case, for the record only: nothing is decided by them. Tokens are among them.

@@ -37,10 +37,12 @@ class Number(IntEnum):
     POOL_REFUSALS = 7
     BACKGROUND_RUNS = 8
     BACKGROUND_FAILURES = 9
+    PASSWORD_CHECKS = 10  # at whatever name, real or not: nobody learns from it which names there are
+    LOCKED_LOGINS = 11
     # What follows is true of the present only, and begins at nothing with each process.
-    POOL_IN_USE = 10
-    POOL_IDLE = 11
-    LEADER = 12
+    POOL_IN_USE = 12
+    POOL_IDLE = 13
+    LEADER = 14
 
 
 FIRST_GAUGE = Number.POOL_IN_USE

@@ -22,6 +22,7 @@ class Case:
     headers: dict[str, str] = field(default_factory=dict)
     save: dict[str, str] = field(default_factory=dict)
     ignore: tuple[str, ...] = ()
+    cached: bool = False  # the answer may be kept for a while
     # Why ours may answer otherwise; then bodies are not compared and `allowed` names the other statuses that are right too.
     differs: str = ""
     allowed: tuple[int, ...] = ()

@@ -100,7 +100,7 @@ class TokenStore:
     def find_key(self, transaction: Transaction, key: str) -> Token | None:
         """Return the live token with this key."""
         token = self.find_row(transaction, key)
-        return token if token is not None and self._is_live(token) else None
+        return token if token is not None and self._is_live(transaction, token) else None
 
     def find_row(self, transaction: Transaction, key: str) -> Token | None:
         """Return the stored token with this key, live or not."""
@@ -118,8 +118,8 @@ class TokenStore:
         """Return accessors in byte order."""
         return transaction.list_children(_ACCESSOR, after, limit)
 
-    def _is_live(self, token: Token) -> bool:
-        if token.revoked or token.uses_left == 0:
+    def _is_live(self, transaction: Transaction, token: Token) -> bool:
+        if token.revoked or token.uses_left == 0 or (token.session and not _is_in_session(transaction, token)):
             return False
         return token.expires_at is None or token.expires_at > self._clock.now()
 
@@ -132,7 +132,7 @@ class TokenStore:
             token = decode_token(self._keys.decrypt(_BATCH_AAD, sealed))
         except (binascii.Error, ValueError, IntegrityError, InvalidRequest, msgspec.MsgspecError):
             return None
-        if not self._is_live(token):
+        if not self._is_live(transaction, token):
             return None
         if token.parent and self.find_key(transaction, token.parent) is None:
             return None
@@ -240,6 +240,11 @@ class TokenStore:
     def _is_stray(self, transaction: Transaction, accessor: str) -> bool:
         entry = transaction.get(_ACCESSOR + accessor)
         return entry is not None and self.find_row(transaction, entry.value.decode()) is None
+
+
+def _is_in_session(transaction: Transaction, token: Token) -> bool:
+    entry = transaction.get(token.session)
+    return entry is not None and entry.value.decode() == token.stamp
 
 
 def _encode_batch(sealed: bytes) -> str:

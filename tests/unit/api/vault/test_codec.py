@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from api.vault.codec import Answer, decode_request, describe_refused, encode_error, encode_response
+from api.vault.sink import list_headers
 from tests.unit.api.vault.environment import make
 from vault import limits
 from vault.errors import HeaderTooLarge, InvalidRequest, NotFound, UnsupportedMediaType, UnsupportedOperation, VaultError
@@ -113,6 +114,26 @@ def test_request_has_the_one_token(headers: dict[str, str], token: str | None) -
     """Only Vault's two headers count, and their value is never repaired."""
     found = decode("GET", "secret/a", **headers).token
     assert (found and found.reveal()) == token
+
+
+def test_answer_has_the_headers_of_its_response() -> None:
+    """They stand beside those that every answer has; one of the same name takes its place."""
+    answer = encode_response(REQUEST, Response(data={}, status=401, headers={"WWW-Authenticate": "Basic"}))
+    assert list_headers(answer)[:2] == [("Cache-Control", "no-store"), ("WWW-Authenticate", "Basic")]
+    kept = encode_response(REQUEST, Response(body=b"x", headers={"Cache-Control": "max-age=60"}))
+    assert [value for name, value in list_headers(kept) if name == "Cache-Control"] == ["max-age=60"]
+
+
+def test_request_says_how_it_was_authenticated() -> None:
+    """Basic credentials are no token, and a bearer token is known as one only where no other header says the same."""
+    basic = decode("POST", "secret/a", HTTP_AUTHORIZATION="Basic YTpi")
+    assert (basic.token, basic.is_bearer) == (None, False)
+    assert basic.basic is not None
+    assert basic.basic.name == "a"
+    bearer = decode("POST", "secret/a", HTTP_AUTHORIZATION="Bearer a")
+    assert (bearer.is_bearer, bearer.basic) == (True, None)
+    assert not decode("POST", "secret/a", HTTP_AUTHORIZATION="Bearer a", HTTP_X_VAULT_TOKEN="a").is_bearer
+    assert not decode("POST", "secret/a", HTTP_X_VAULT_TOKEN="a").is_bearer
 
 
 @pytest.mark.parametrize("name", ["X_ENTITY_ID", "X_REALM_ID", "X_ROLES", "X_USER_ID", "X_FORWARDED_USER", "X_FORWARDED_FOR", "HOST"])

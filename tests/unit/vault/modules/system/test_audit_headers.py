@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.vault.modules.system.world import ROOT, Worker, World
+from tests.unit.vault.modules.system.worker import Worker
+from tests.unit.vault.modules.system.world import ROOT, World
 from vault import limits
 from vault.audit.device import DeviceConfig
 from vault.errors import DeniedByPolicy, InvalidRequest, UnsupportedPath

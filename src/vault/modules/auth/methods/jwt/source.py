@@ -104,6 +104,8 @@ class Sources:
             known_now = known.is_younger(limits.JWT_KEYS_FRESH_SECONDS, now) and suits(known.value)
             if fresh or not (known_now or self._was_asked(known, now)):
                 self._ask(known, place, parse)
+                if fresh and known.failure:  # an operator tries a source: the next question is no stranger's doing
+                    known.tried_at = None
             if known.is_younger(limits.JWT_KEYS_KEPT_SECONDS, now) and not (fresh and known.failure):
                 return known.value
             raise OutwardFailed(known.failure or "no answer yet")

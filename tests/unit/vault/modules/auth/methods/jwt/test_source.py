@@ -93,6 +93,15 @@ def test_fresh_answer_is_demanded_when_a_configuration_is_written(sources: Sourc
         sources.list_keys(CONFIG, fresh=True)
 
 
+def test_failed_try_of_an_operator_is_not_held_against_the_source(sources: Sources, outside: Outside) -> None:
+    """Put right a moment later, on whichever worker, it can be used at once."""
+    document = outside.documents.pop("https://p.example/keys")
+    with pytest.raises(OutwardFailed):
+        sources.list_keys(CONFIG, fresh=True)
+    outside.documents["https://p.example/keys"] = document
+    assert sources.list_keys(CONFIG)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
