@@ -47,6 +47,9 @@ KV_VERSIONS_DEFAULT = 10  # Vault's number of versions kept where nobody names o
 KV_UPGRADE_BATCH = 100  # secrets moved in one transaction, so that an upgrade never holds many rows at once
 KV_SCAN_PAGE = 1_000  # rows of a recursive listing fetched at once
 
+APPROLE_NAME_BYTES_MAX = 512  # of a role, a role id or an accessor, as part of a path
+SECRET_ID_BYTES_MAX = 4_096  # of one that the caller chose; it is hashed at each login
+SECRET_ID_METADATA_BYTES_MAX = 16 * 1024  # it becomes part of every token
 IDENTITY_NAME_BYTES_MAX = 512  # of an entity, a group or an alias; twice as long in hexadecimal, as part of a path
 IDENTITY_ID_CHARACTERS_MAX = 128  # an id is part of a path; ours have 36
 GROUP_MEMBERS_MAX = 10_000  # of one group; a change of all of them is one transaction

@@ -12,6 +12,8 @@ import pytest
 
 from tests.compat.differential import (
     address,
+    approle,
+    identity,
     kv1,
     kv2,
     leases,
@@ -32,6 +34,8 @@ from tests.compat.wire import NO_ANSWER, Answer
 
 TABLES: dict[str, tuple[Case, ...]] = {
     "address": address.TABLE,
+    "approle": approle.TABLE,
+    "identity": identity.TABLE,
     "kv1": kv1.TABLE,
     "kv2": kv2.TABLE,
     "leases": leases.TABLE,
