@@ -238,11 +238,11 @@ class Core:
             self.quotas.admit_role(table, call.mount.path, role, call.request.path, call.request.remote_address)
 
     @contextmanager
-    def _waiting(self, trail: Trail) -> Iterator[None]:
+    def _waiting(self, call: Call, trail: Trail) -> Iterator[None]:
         """Do slow work inside, which takes nothing of the time of storage and audit."""
         begun = self.clock.monotonic()
         try:
-            with self.waiting.enter(), budget.paused():
+            with self.waiting.enter(stranger=call.endpoint.public), budget.paused():
                 yield
         finally:
             trail.postpone(self.clock.monotonic() - begun)
@@ -251,7 +251,7 @@ class Core:
         """Return what the endpoint finds by slow work or from outside."""
         if call.endpoint.prepare is None:
             return None
-        with self._waiting(trail):
+        with self._waiting(call, trail):
             return call.endpoint.prepare(self._context(call, principal, reader), args)
 
     def _prepare_guess(self, call: Call, principal: Principal, args: Any, attempt: Attempt | None, trail: Trail) -> Any:
@@ -265,7 +265,7 @@ class Core:
             self.lockout.peek(attempt)
             self._refuse_locked(attempt)
             return None
-        with self._waiting(trail):
+        with self._waiting(call, trail):
             self.lockout.reserve(attempt)
             if decoy is None or not attempt.locked:
                 self._refuse_locked(attempt)

@@ -18,7 +18,7 @@ from vault.logical.args import parse_bool, parse_duration
 from vault.logical.envelope import build_envelope
 from vault.logical.json import encode
 from vault.logical.operation import Operation
-from vault.logical.request import EMPTY, Request, SecondFactor
+from vault.logical.request import EMPTY, Request, SecondFactor, no_certificates
 from vault.logical.response import Response
 from vault.secret import Secret
 
@@ -103,6 +103,7 @@ def decode_request(environ: Mapping[str, Any], request_id: str, admit: Callable[
         remote_port=int(environ.get("REMOTE_PORT") or 0),
         open_doors=environ.get("health_vault.open_doors", NO_DOORS),
         heard=heard,
+        show_certificates=environ.get("health_vault.certificates", no_certificates),
     )
 
 

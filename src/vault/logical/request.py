@@ -1,6 +1,6 @@
 """One request as the core sees it: canonical, bounded, frozen. Made only by the delivery layer."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -10,6 +10,11 @@ from vault.logical.realm import ROOT_REALM, Realm
 from vault.secret import Secret
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+def no_certificates() -> tuple[bytes, ...]:
+    """Return what a client shows who shows no certificate."""
+    return ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,3 +58,10 @@ class Request:
     # Groups of endpoints that the listener lets anybody use, by name.
     open_doors: frozenset[str] = frozenset()
     heard: bool = False  # of what other hosts wrote before it came: somebody has asked already
+    # Asked only by who judges certificates: most requests never look at theirs.
+    show_certificates: Callable[[], tuple[bytes, ...]] = field(default=no_certificates, repr=False, compare=False)
+
+    @property
+    def client_certificate(self) -> bytes | None:
+        """Return the certificate that the client showed, in DER. Nobody has judged it; the client does hold its key."""
+        return next(iter(self.show_certificates()), None)

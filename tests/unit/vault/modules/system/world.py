@@ -136,6 +136,7 @@ class World:
         worker: Worker | None = None,
         wrap: int | None = None,
         address: str = "",
+        certificates: tuple[bytes, ...] = (),
         **more: Any,
     ) -> Response | None:
         """Send a request, with the fields that a request of its kind has."""
@@ -149,6 +150,7 @@ class World:
             token=None if token is None else Secret(token),
             wrap_ttl_seconds=wrap,
             remote_address=address,
+            show_certificates=lambda: certificates,
             **more,
         )
         return target.core.handle(request)
