@@ -165,3 +165,24 @@ def test_a_quota_of_leases_by_the_clients(cli: Command, client: hvac.Client, roo
     assert name in cli.json("list", "sys/quotas/lease-count")
     cli.run("delete", f"sys/quotas/lease-count/{name}").ok()
     root.delete(f"auth/token/roles/{name}")
+
+
+@pytest.mark.usefixtures("ours_only")
+def test_quotas_of_a_role(client: hvac.Client, root: Wire, name: str) -> None:
+    """The limit of one role of approle is no other's, and its leases are counted for it."""
+    assert root.post(f"sys/auth/{name}", {"type": "approle"}).status == 204
+    logins = {}
+    for role in ("one", "two"):
+        assert root.post(f"auth/{name}/role/{role}", {"token_ttl": 600}).status == 204
+        secret = root.post(f"auth/{name}/role/{role}/secret-id", {}).json["data"]["secret_id"]
+        logins[role] = {"role_id": root.get(f"auth/{name}/role/{role}/role-id").json["data"]["role_id"], "secret_id": secret}
+    client.sys.create_or_update_quota(name=name, rate=3, path=f"auth/{name}", role="one", interval="1h")
+    assert client.sys.read_quota(name=name)["data"]["role"] == "one"
+    assert root.post(f"sys/quotas/lease-count/{name}", {"path": f"auth/{name}", "role": "two", "max_leases": 2}).status == 204
+    answers = {role: [root.post(f"auth/{name}/login", fields) for _ in range(4)] for role, fields in logins.items()}
+    assert [answer.status for answer in answers["one"]] == [200, 200, 200, 429]
+    assert answers["one"][3].headers["retry-after"]
+    assert [answer.status for answer in answers["two"]] == [200, 200, 429, 429]
+    client.sys.delete_quota(name=name)
+    root.delete(f"sys/auth/{name}")
+    assert root.get(f"sys/quotas/lease-count/{name}").status == 404

@@ -8,7 +8,6 @@ import base64
 import hashlib
 import hmac
 import io
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -54,15 +53,14 @@ def make_secret(settings: TotpSettings) -> TotpSecret:
 def find_step(secret: TotpSecret, code: Secret, now: float) -> int | None:
     """Return the unused step that a code is for; None if there is none."""
     settings = secret.settings
-    text = code.reveal()
-    # Digits of other scripts, blanks, signs: one code has one spelling, so that it cannot come back in another.
-    well_formed = re.fullmatch(r"[0-9]+", text, re.ASCII) is not None and len(text) == settings.digits
+    # Compared byte by byte: one code has one spelling, so that it cannot come back in another.
+    given = code.reveal().encode("utf-8", "surrogatepass")
     otp = pyotp.HOTP(secret.key, digits=settings.digits, digest=DIGESTS[settings.algorithm])
     present = int(now) // settings.period
     found = None
     for step in range(present - settings.skew, present + settings.skew + 1):
-        matches = hmac.compare_digest(otp.at(max(step, 0)).encode(), text.encode("utf-8", "surrogatepass"))
-        if matches and well_formed and step > secret.last_step:
+        matches = hmac.compare_digest(otp.at(max(step, 0)).encode(), given)
+        if matches and step > secret.last_step:
             found = step
     return found
 
