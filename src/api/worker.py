@@ -22,6 +22,7 @@ from api.connection import Connection, Phase
 from api.entrance import Entrance
 from api.exchange import SENT, Exchange, encode_refusal
 from api.parking import Parking
+from api.threads import Threads
 from api.tls import TlsFailure
 from vault import limits
 from vault.clock import SystemClock
@@ -82,6 +83,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
         self.entrances = dict(zip(self.sockets, self.app.entrances, strict=True))
         self.parking = Parking(self.poller, self._wake)
         self.app.balance.report(self.age, 0)
+        self.app.service.waiting.stand_in = self.tpool.stand_in
         try:
             self.app.service.start_worker()
         except BaseException:
@@ -96,6 +98,10 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
                 # Nobody is left to kill what hangs, and the port must become free.
                 sys.stdout.flush()
                 os._exit(0)
+
+    def get_thread_pool(self) -> Threads:
+        """Return the threads; requests that wait for slow work have others in their place."""
+        return Threads(self.cfg.threads)
 
     def notify(self) -> None:
         """Tell the arbiter that this worker is alive, and follow it when it has read its settings anew."""

@@ -4,39 +4,44 @@ from base64 import b64decode, b64encode
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path as FilePath
 
 import structlog
 
 from vault import log, path_help
 from vault.audit.checkpointer import Checkpointer
-from vault.audit.device import Device, DeviceConfig, Host, make_device
+from vault.audit.device import Host
 from vault.audit.places import make_folder, make_place
 from vault.audit.retention import Retention
 from vault.audit.trail import Broker
+from vault.auth_methods import list_methods
 from vault.authority import Authority
 from vault.clock import Clock, SystemClock, format_rfc3339_nano
 from vault.config_file import WrongSetting
 from vault.core import Core
-from vault.crypto.random import random_bytes
+from vault.declaration import declared_devices, find_dsn, migrate
 from vault.errors import InvalidRequest, VaultError
 from vault.expiry import ExpiryWorker, Fenced, Leadership
 from vault.gate import Gate
 from vault.handover import Tidier
 from vault.host import AUDIT_LOCK, HostPage
+from vault.lease_quota import Recounter
 from vault.leases import LeaseStore
+from vault.lockout import Lockout
 from vault.logical.backend import Backend, Path
 from vault.logical.mount import Lifetimes, Mount
 from vault.logical.token import Token
 from vault.logins import Logins
-from vault.modules.auth.methods.cert import backend as cert_backend
-from vault.modules.auth.methods.kubernetes import backend as kubernetes_backend
 from vault.modules.auth.methods.token import backend as token_backend
 from vault.modules.auth.renewal import Renewer
 from vault.modules.auth.tokens import Issued, TokenStore
 from vault.modules.engines.cubbyhole.backend import cubbyhole
 from vault.modules.engines.kv import upgrade as kv_upgrade
 from vault.modules.engines.kv.backend import VERSIONS as KV_VERSIONS
+from vault.modules.identity import paths as identity
+from vault.modules.identity.mfa.paths import mfa_paths
+from vault.modules.identity.oidc.paths import oidc_paths
+from vault.modules.identity.oidc.upkeep import Upkeep
+from vault.modules.identity.people import People
 from vault.modules.identity.store import IdentityStore
 from vault.modules.policy.store import PolicyStore
 from vault.modules.system.audit import AuditPaths
@@ -47,6 +52,8 @@ from vault.modules.system.evidence import evidence_paths
 from vault.modules.system.generate_root import GenerateRootPaths, decode_paths
 from vault.modules.system.host import host_paths
 from vault.modules.system.leases import LeasePaths
+from vault.modules.system.locked_users import locked_user_paths
+from vault.modules.system.mfa import validate_paths
 from vault.modules.system.mounts import MountPaths
 from vault.modules.system.policies import PolicyPaths
 from vault.modules.system.raw import raw_paths
@@ -67,16 +74,16 @@ from vault.root_generation import RootGeneration
 from vault.rotation import Rotation
 from vault.seal import Seal
 from vault.secret import Secret
-from vault.settings import AuditDevice, Settings
-from vault.storage import capacity, migration
+from vault.settings import Settings
+from vault.storage import capacity
 from vault.storage.audit_rows import AuditRows, PartitionChore, make_partitions, owns_records
 from vault.storage.barrier import Barrier
 from vault.storage.cache import Cache
 from vault.storage.coherence import Listener, retire
-from vault.storage.embedded import APPLICATION_USER, Embedded
 from vault.storage.evidence import CheckpointTable, Partitions
 from vault.storage.postgres import Postgres
 from vault.storage.transaction import Store, Transaction
+from vault.waiting import Waiting
 from vault.wrapping import Wrapping
 
 # Answers while sealed, when the mount table cannot be read.
@@ -112,17 +119,23 @@ class Service:
         leases = LeaseStore()
         self._tokens = TokenStore(self._seal, leases, self._clock)
         self._policies = PolicyStore(self._clock)
-        self._identity = IdentityStore(self._mounts)
+        self._identity = IdentityStore(self._mounts, self._clock)
+        self._authority = Authority(self._store, self._tokens, self._policies, self._identity, self._clock)
+        self._lockout = Lockout(self._store, self._seal, self._clock, settings.user_lockouts)
+        self.waiting = Waiting()
         wrapping = Wrapping(self._tokens, self._mounts, self._clock)
+        self._logins = Logins(self._tokens, self._identity, self._mounts, wrapping, self._store)
         revoker = self._make_revoker(self._store, leases, wrapping)
-        self._seal.on_close.append(self._policies.forget_compiled)
+        self._seal.on_close += (self._policies.forget_compiled, self._identity.forget_known)
         host = Host(
             page.audit_area, lambda slot: page.place_lock(AUDIT_LOCK + slot), self._now_text, lambda sync: AuditRows(self._dsn, sync=sync)
         )
         declared = declared_devices(settings, host)
         self.operations = Operations(settings, page, self._clock)
         broker = Broker(self._now_text, self.operations.observer)
-        self._sources = Sources(self._seal.is_open, self._store, self._mounts, broker, self._physical)
+        self._sources = Sources(
+            self._seal.is_open, self._store, self._mounts, broker, self._physical, Recounter(self._store, self._tokens, leases).begin
+        )
         devices = AuditTable(broker, host, self._store, settings.audit_dir, declared, addresses=settings.audit_addresses)
         self._checkpointer = self._make_checkpointer(devices)
         self._seal.before_seal.append(lambda: self._checkpointer.cover_all("seal"))
@@ -140,10 +153,13 @@ class Service:
             devices=devices,
             store=self._store,
             mounts=self._mounts,
-            authority=Authority(self._store, self._tokens, self._policies, self._identity, self._clock),
+            authority=self._authority,
             revoker=revoker,
             wrapping=wrapping,
-            logins=Logins(self._tokens, self._identity),
+            logins=self._logins,
+            quotas=self.operations.quotas,
+            lockout=self._lockout,
+            waiting=self.waiting,
             clock=self._clock,
             system=system,
             system_mount=SYSTEM_MOUNT,
@@ -154,15 +170,15 @@ class Service:
 
     def _make_registry(self, system: Backend, revoker: Revoker) -> Registry:
         renewer = Renewer(self._tokens, self._mounts, self._identity)
+        oidc = oidc_paths(People(self._identity), self._tokens, self._settings)
         return Registry(
             {
                 ("secret", "system"): {"": system},
-                ("secret", "identity"): {"": Backend(kind="identity", paths=(), help="The identity store.")},
+                ("secret", "identity"): {"": identity.build(self._mounts, *oidc, *mfa_paths(self._identity, self._mounts))},
                 ("secret", "cubbyhole"): {"": cubbyhole()},
                 **{("secret", kind): KV_VERSIONS for kind in KV_KINDS},
-                ("auth", "cert"): {"": cert_backend.build()},
-                ("auth", "kubernetes"): {"": kubernetes_backend.build()},
-                ("auth", "token"): {"": token_backend.build(self._tokens, self._policies, renewer, revoker)},
+                ("auth", "token"): {"": token_backend.build(self._tokens, self._policies, renewer, revoker, self._identity)},
+                **list_methods(self.operations.observer, self._store, self._seal, self._clock),
             }
         )
 
@@ -194,7 +210,11 @@ class Service:
                 RemountPaths(self._mounts, revoker, fenced).finish_all,
                 TunePaths(self._mounts, fenced, self._clock, kv_upgrade).finish_all,
                 partial(self._rotation.rotate_if_due, fenced),
+                partial(self._lockout.tidy, fenced),
                 Tidier(self._store, fenced, self._clock).tidy,
+                Recounter(fenced, self._tokens, leases).recount,
+                partial(self._logins.tidy, fenced.run, self._clock.now),
+                Upkeep(self._store, fenced, self._mounts, self._clock).run,
                 PartitionChore(lambda: make_partitions(self._dsn), self._clock).run,
                 Retention(fenced.run, *tables, self._clock, self._settings.audit_retention_days).run,
             ),
@@ -234,11 +254,13 @@ class Service:
                 *MountPaths(self._mounts, revoker).paths(),
                 *remount.paths(),
                 *PolicyPaths(self._policies).paths(),
-                *CapabilityPaths(self._tokens, self._policies).paths(),
+                *CapabilityPaths(self._tokens, self._authority).paths(),
                 *LeasePaths(leases, self._tokens, self._mounts, revoker, self._store).paths(),
                 *UiPaths(self._mounts).paths(),
+                *validate_paths(self._logins),
                 *SpecPaths(self._mounts).paths(),
                 *tool_paths(),
+                *locked_user_paths(self._lockout, self._mounts),
                 *host_paths(),
                 *version_paths(),
                 *self.operations.paths(self._sources),
@@ -364,30 +386,3 @@ def build(settings: Settings, page: HostPage) -> Service:
         return Service(settings, page)
     except InvalidRequest as refusal:  # of an audit device or a place of checkpoints
         raise WrongSetting(str(refusal)) from None
-
-
-def find_dsn(settings: Settings) -> str:
-    """Return how to reach the database; an embedded one is known by its folder."""
-    storage = settings.storage
-    return storage.connection_url.reveal() or Embedded(FilePath(storage.path)).application_dsn
-
-
-def migrate(settings: Settings) -> tuple[str, ...]:
-    """Bring the schema up to date; return what was applied. A PostgreSQL of our own has a role for it."""
-    if settings.storage.connection_url:
-        return migration.migrate(settings.storage.connection_url.reveal())
-    return migration.migrate(Embedded(FilePath(settings.storage.path)).dsn, application_role=APPLICATION_USER)
-
-
-def declared_devices(settings: Settings, host: Host) -> tuple[Device, ...]:
-    """Return the devices that the configuration declares, with a salt of this start for the time while sealed."""
-    salt = random_bytes(32)
-
-    def make(slot: int, device: AuditDevice) -> Device:
-        config = DeviceConfig(path=f"{device.name}/", kind=device.kind, slot=slot, options=device.options, declared=True)
-        try:
-            return make_device(config, salt, host)
-        except InvalidRequest as refusal:
-            raise WrongSetting(f"{device.where}: {refusal}") from None
-
-    return tuple(make(slot, device) for slot, device in enumerate(settings.audit))

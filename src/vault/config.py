@@ -13,6 +13,7 @@ from typing import Any
 
 from vault import options
 from vault.config_file import LABELS, File, Found, Stanza, WrongSetting, list_files, parse_block, read_file
+from vault.failures import ALL, KINDS, Rule
 from vault.options import Option
 from vault.secret import Secret
 from vault.settings import AuditDevice, Checkpoints, ClientSettings, Listener, Proxies, Settings, StaticSeal, Storage, Tls
@@ -99,6 +100,7 @@ def combine(*, dev: bool, flags: Mapping[str, Any], environment: Mapping[str, st
         audit=_read_devices(sources),
         checkpoints=_read_checkpoints(sources),
         seal=_read_seal(sources),
+        user_lockouts=_read_lockouts(sources),
         default_lease_seconds=top["default_lease_ttl"],
         max_lease_seconds=top["max_lease_ttl"],
         request_seconds_max=top["max_request_duration"],
@@ -112,20 +114,8 @@ def combine(*, dev: bool, flags: Mapping[str, Any], environment: Mapping[str, st
 
 # Options of the top level that are settings of the same name.
 _PLAIN = (
-    "workers",
-    "threads",
-    "log_level",
-    "log_format",
-    "log_file",
-    "pid_file",
-    "api_addr",
-    "data_dir",
-    "audit_dir",
-    "audit_addresses",
-    "audit_retention_days",
-    "disable_mlock",
-    "raw_storage_endpoint",
-    "cors_allowed_origins",
+    *("workers", "threads", "log_level", "log_format", "log_file", "pid_file", "api_addr", "data_dir", "disable_mlock"),
+    *("audit_dir", "audit_addresses", "audit_retention_days", "raw_storage_endpoint", "cors_allowed_origins"),
 )
 
 
@@ -138,7 +128,7 @@ def _gather(files: tuple[File, ...], environment: Mapping[str, str]) -> Mapping[
         of_files = tuple(tuple(stanza for stanza in file.stanzas if stanza.kind == kind) for file in files)
         if text:
             of_files = (parse_block(kind, text, variable),)
-        if kind in {"listener", "audit"}:
+        if kind in {"listener", "audit", "user_lockout"}:
             gathered[kind] = tuple(stanza for group in of_files for stanza in group)
             continue
         for group in of_files:
@@ -263,6 +253,22 @@ def _read_checkpoints(sources: Sources) -> Checkpoints:
     )
 
 
+def _read_lockouts(sources: Sources) -> Mapping[str, Rule]:
+    """Return when users are locked out, by kind of auth method; a later block of a kind takes the place of an earlier one."""
+    found = {}
+    for stanza in sources.stanzas.get("user_lockout", ()):
+        if stanza.labels[0] not in {*KINDS, ALL}:
+            raise WrongSetting(f"{stanza.where}: {stanza.title}: expected one of {', '.join(sorted({*KINDS, ALL}))}")
+        values = {option.name: sources.read_option(option, stanza.title, stanza.values.get(option.name)) for option in options.USER_LOCKOUT}
+        found[stanza.labels[0]] = Rule(
+            threshold=values["lockout_threshold"],
+            duration_seconds=values["lockout_duration"],
+            reset_seconds=values["lockout_counter_reset"],
+            disabled=values["disable_lockout"],
+        )
+    return found
+
+
 def _read_seal(sources: Sources) -> StaticSeal | None:
     stanza = sources.find_stanza("seal", ("static", "shamir"))
     if (stanza and stanza.labels == ("shamir",)) or not (stanza or sources.is_said_outside(options.STATIC_SEAL, "seal")):
@@ -321,7 +327,7 @@ def _warn(sources: Sources) -> Iterator[str]:
     for name, found in sources.values.items():
         if name not in known:
             yield f"{found.where}: unknown setting {name!r} has no effect"
-    tables = {**options.BLOCKS, "audit": options.AUDIT, "audit_checkpoint": options.CHECKPOINT}
+    tables = {**options.BLOCKS, "audit": options.AUDIT, "audit_checkpoint": options.CHECKPOINT, "user_lockout": options.USER_LOCKOUT}
     for kind, stanzas in sources.stanzas.items():
         known = {option.name for option in tables[kind]}
         for stanza in stanzas:

@@ -13,7 +13,7 @@ from vault import hcl
 
 SUFFIXES = (".hcl", ".json")
 # How many labels a block of a kind has: `audit "file" "main" { ... }`.
-LABELS: Mapping[str, int] = {"listener": 1, "storage": 1, "seal": 1, "audit": 2, "audit_checkpoint": 1, "telemetry": 0}
+LABELS: Mapping[str, int] = {"listener": 1, "storage": 1, "seal": 1, "audit": 2, "audit_checkpoint": 1, "telemetry": 0, "user_lockout": 1}
 # Vault's other words for the same.
 _SAME = {"backend": "storage", "default_max_request_duration": "max_request_duration"}
 _PLACE = re.compile(r"At ([0-9]+:[0-9]+): ")  # as Vault says where a policy is wrong

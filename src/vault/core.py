@@ -5,8 +5,8 @@ whose answer cannot be audited changes nothing.
 """
 
 import math
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -14,7 +14,16 @@ from typing import Any
 from vault.audit.trail import Broker, Trail
 from vault.authority import Authority, Principal
 from vault.clock import Clock
-from vault.errors import AuditFailed, InvalidRequest, StorageUnavailable, UnsupportedOperation, UnsupportedPath, VaultError
+from vault.errors import (
+    AuditFailed,
+    InvalidRequest,
+    PermissionDenied,
+    StorageUnavailable,
+    UnsupportedOperation,
+    UnsupportedPath,
+    VaultError,
+)
+from vault.lockout import Attempt, Lockout
 from vault.logical.args import NoArgs, name_surprises, parse_args
 from vault.logical.backend import Backend, Endpoint, Exists, Match, Path
 from vault.logical.context import SystemContext
@@ -27,12 +36,15 @@ from vault.logins import Logins
 from vault.modules.policy.acl import EMPTY_ACL
 from vault.modules.system.audit_table import AuditTable
 from vault.mounts import Mounts
+from vault.quota import Quotas, read_table
 from vault.revocation import Revoker
 from vault.seal import Seal
 from vault.storage import budget
 from vault.storage.transaction import Store, Transaction
 from vault.storage.view import View
+from vault.telemetry.layout import Number
 from vault.telemetry.observer import Observer
+from vault.waiting import Waiting
 from vault.wrapping import Wrapping
 
 
@@ -68,12 +80,15 @@ class Core:
     revoker: Revoker
     wrapping: Wrapping
     logins: Logins
+    quotas: Quotas
+    lockout: Lockout
     clock: Clock
     system: Backend
     system_mount: Mount
     help: Endpoint
     storage_seconds_max: float = math.inf  # of one request, where that is less than usual
     observer: Observer = field(default_factory=Observer)
+    waiting: Waiting = field(default_factory=Waiting)
 
     def handle(self, request: Request) -> Response | None:
         """Answer a request; raises a VaultError for every refusal. Both are on the audit trail before this returns."""
@@ -193,7 +208,9 @@ class Core:
     def _exists(self, exists: Exists, args: Any, call: Call, reader: Transaction, principal: Principal) -> bool:
         return exists(self._context(call, principal, reader), args)
 
-    def _context(self, call: Call, principal: Principal, transaction: Transaction, prepared: Any = None) -> SystemContext:
+    def _context(
+        self, call: Call, principal: Principal, transaction: Transaction, prepared: Any = None, kept: dict[str, Any] | None = None
+    ) -> SystemContext:
         now_ns = self.clock.now_ns()
         return SystemContext(
             request=principal.request,
@@ -208,32 +225,89 @@ class Core:
             backend=call.backend,
             match=call.match,
             prepared=prepared,
+            kept={} if kept is None else kept,
         )
 
+    def _limit_role(self, call: Call, principal: Principal, args: Any, reader: Transaction) -> None:
+        """Count a login for the role that it is for, before any slow work; raises RateLimited."""
+        if call.endpoint.role is None:
+            return
+        table = read_table(reader)
+        if call.mount.path in table.rates.mounts_with_roles:
+            role = call.endpoint.role(self._context(call, principal, reader), args)
+            self.quotas.admit_role(table, call.mount.path, role, call.request.path, call.request.remote_address)
+
+    @contextmanager
+    def _waiting(self, call: Call, trail: Trail) -> Iterator[None]:
+        """Do slow work inside, which takes nothing of the time of storage and audit."""
+        begun = self.clock.monotonic()
+        try:
+            with self.waiting.enter(stranger=call.endpoint.public), budget.paused():
+                yield
+        finally:
+            trail.postpone(self.clock.monotonic() - begun)
+
     def _prepare(self, call: Call, principal: Principal, args: Any, reader: Transaction, trail: Trail) -> Any:
-        """Return what the endpoint finds by slow work or from outside, which takes nothing of the time of storage and audit."""
+        """Return what the endpoint finds by slow work or from outside."""
         if call.endpoint.prepare is None:
             return None
-        begun = self.clock.monotonic()
-        with budget.paused():
-            prepared = call.endpoint.prepare(self._context(call, principal, reader), args)
-        trail.postpone(self.clock.monotonic() - begun)
-        return prepared
+        with self._waiting(call, trail):
+            return call.endpoint.prepare(self._context(call, principal, reader), args)
+
+    def _prepare_guess(self, call: Call, principal: Principal, args: Any, attempt: Attempt | None, trail: Trail) -> Any:
+        """Do the same for a login that may be a guess; one under a locked name ends here."""
+        prepare, decoy = call.endpoint.prepare, call.endpoint.decoy
+        # Past the cache: the first guess at a name takes as long as any other.
+        reader = self.store.read(fresh=prepare is not None)
+        if attempt is None:
+            return self._prepare(call, principal, args, reader, trail)
+        if prepare is None:
+            self.lockout.peek(attempt)
+            self._refuse_locked(attempt)
+            return None
+        with self._waiting(call, trail):
+            self.lockout.reserve(attempt)
+            if decoy is None or not attempt.locked:
+                self._refuse_locked(attempt)
+                return prepare(self._context(call, principal, reader), args)
+            self.observer.add(Number.LOCKED_LOGINS)
+            decoy(self._context(call, principal, reader), args)
+        raise PermissionDenied
+
+    def _refuse_locked(self, attempt: Attempt) -> None:
+        if attempt.locked:
+            self.observer.add(Number.LOCKED_LOGINS)
+            raise PermissionDenied
 
     def _perform(
         self, call: Call, principal: Principal, reader: Transaction, trail: Trail
     ) -> tuple[Response | None, list[Callable[[], None]]]:
         """Return the answer, which is on record and committed, and what is still to be done."""
         args: Any = parse_args(call.endpoint.args, principal.request.data, call.match.captures)
-        prepared = self._prepare(call, principal, args, reader, trail)
+        self._limit_role(call, principal, args, reader)
+        if call.endpoint.guess is None:
+            return self._work(call, principal, args, self._prepare(call, principal, args, reader, trail), trail=trail)
+        name = call.endpoint.guess(self._context(call, principal, reader), args)
+        with self.lockout.counted(call.mount, name) as attempt:
+            prepared = self._prepare_guess(call, principal, args, attempt, trail)
+            return self._work(call, principal, args, prepared, attempt=attempt, trail=trail)
+
+    def _work(
+        self, call: Call, principal: Principal, args: Any, prepared: Any, *, attempt: Attempt | None = None, trail: Trail
+    ) -> tuple[Response | None, list[Callable[[], None]]]:
+        """Run the handler in a transaction."""
         contexts: list[SystemContext] = []
+        kept: dict[str, Any] = {}
 
         def work(transaction: Transaction) -> Response | None:
-            context = self._context(call, principal, transaction, prepared)
+            context = self._context(call, principal, transaction, prepared, kept)
             contexts[:] = (context,)
             if call.backend.binds_token and principal.token is not None:
                 self.authority.bind(transaction, principal.token)
-            return self._settle(call, principal, call.endpoint.handler(context, args), context)
+            response = self._settle(call, principal, call.endpoint.handler(context, args), context)
+            if attempt is not None:
+                self.lockout.succeed(transaction, attempt)
+            return response
 
         try:
             response = self.store.run(work, before_commit=trail.close)
@@ -254,7 +328,8 @@ class Core:
             response = replace(response, warnings=(*response.warnings, *warnings))
         if response.shape is not call.match.path.shape:
             response = replace(response, shape=call.match.path.shape)
-        if not call.request.wrap_ttl_seconds or response.wrap_info is not None:
+        unfinished = response.auth is not None and response.auth.mfa_requirement is not None
+        if not call.request.wrap_ttl_seconds or response.wrap_info is not None or unfinished:
             return response
         # Who has no token leaves none behind: only a login is wrapped for a stranger.
         known = principal.token is not None or response.auth is not None

@@ -188,6 +188,7 @@ def constant(value: Any) -> Callable[[], Any]:
 _nothing = constant("")
 _off = constant(False)
 _on = constant(True)
+_lockout = seconds(1, limits.LOCKOUT_SECONDS_MAX, "15m")
 _lease = seconds(1, limits.DURATION_SECONDS_MAX, "768h")
 # Vault's words and ours.
 _LEVELS = {"trace": "debug", "debug": "debug", "info": "info", "warn": "warning", "warning": "warning", "error": "error", "err": "error"}
@@ -319,6 +320,18 @@ TELEMETRY = (
         default=constant(86_400),
         help="0: no metrics in Prometheus' form.",
     ),
+)
+
+USER_LOCKOUT = (
+    Option(
+        name="lockout_threshold",
+        parse=whole_number(1, limits.LOCKOUT_THRESHOLD_MAX),
+        default=constant(limits.LOCKOUT_THRESHOLD),
+        help="Failed logins that lock a user.",
+    ),
+    Option(name="lockout_duration", parse=_lockout, default=constant(limits.LOCKOUT_SECONDS), help="How long a user is locked."),
+    Option(name="lockout_counter_reset", parse=_lockout, default=constant(limits.LOCKOUT_SECONDS), help="How long a failure counts."),
+    Option(name="disable_lockout", parse=parse_switch, default=_off, help="Do not lock users."),
 )
 
 # The blocks whose keys are also variables and flags.

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 
 from vault import limits
+from vault.failures import Rule
 from vault.secret import Secret
 
 
@@ -129,6 +130,7 @@ class Settings:
     checkpoints: Checkpoints = Checkpoints()
     audit_retention_days: int = limits.AUDIT_RETENTION_DAYS  # of the audit table; never less than six years
     raw_storage_endpoint: bool = False
+    user_lockouts: Mapping[str, Rule] = field(default_factory=dict)  # by kind of auth method, or `all`
     disable_mlock: bool = False
     prometheus_retention_seconds: int = 86_400  # 0: no Prometheus text
     cors_allowed_origins: tuple[str, ...] = ()

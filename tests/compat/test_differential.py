@@ -12,17 +12,23 @@ import pytest
 
 from tests.compat.differential import (
     address,
+    approle,
     auth_cert,
     auth_kubernetes,
+    identity,
+    jwt,
     kv1,
     kv2,
     leases,
+    mfa,
     mounts,
+    oidc,
     operations,
     policies,
     rotation,
     system,
     tokens,
+    userpass,
 )
 from tests.compat.differential.case import Case, run_table
 from tests.compat.differential.normalise import body_problem, header_problem, status_problem
@@ -33,15 +39,21 @@ TABLES: dict[str, tuple[Case, ...]] = {
     "address": address.TABLE,
     "auth_cert": auth_cert.TABLE,
     "auth_kubernetes": auth_kubernetes.TABLE,
+    "approle": approle.TABLE,
+    "identity": identity.TABLE,
+    "jwt": jwt.TABLE,
     "kv1": kv1.TABLE,
     "kv2": kv2.TABLE,
     "leases": leases.TABLE,
+    "mfa": mfa.TABLE,
     "mounts": mounts.TABLE,
+    "oidc": oidc.TABLE,
     "operations": operations.TABLE,
     "policies": policies.TABLE,
     "rotation": rotation.TABLE,
     "system": system.TABLE,
     "tokens": tokens.TABLE,
+    "userpass": userpass.TABLE,
 }
 Pair = tuple[Answer, Answer]
 
@@ -78,5 +90,5 @@ def test_answer_equals_reference(target: str, answers: dict[str, list[Pair]], ta
         pytest.skip("the reference itself fails on this input")
     problems = [status_problem(case, reference, ours), body_problem(case, reference, ours)]
     if ours.status != NO_ANSWER and reference.headers.get("cache-control"):
-        problems.append(header_problem(reference, ours))
+        problems.append(header_problem(reference, ours, cached=case.cached))
     assert not any(problems), f"{case.name}\n" + "\n".join(filter(None, problems)) + f"\nraw ours: {ours.body[:600]!r}"

@@ -10,7 +10,7 @@ from typing import Any
 
 from api.vault.address import Target, parse_path, parse_query, split_target
 from api.vault.body import check_framing, check_patch, read_fields
-from api.vault.headers import Headers
+from api.vault.headers import Headers, parse_basic
 from api.vault.status import find_status
 from vault import limits
 from vault.errors import HeaderTooLarge, InvalidRequest, NotFound, UnsupportedOperation, VaultError
@@ -18,7 +18,7 @@ from vault.logical.args import parse_bool, parse_duration
 from vault.logical.envelope import build_envelope
 from vault.logical.json import encode
 from vault.logical.operation import Operation
-from vault.logical.request import EMPTY, Request, no_certificates
+from vault.logical.request import EMPTY, Request, SecondFactor, no_certificates
 from vault.logical.response import Response
 from vault.secret import Secret
 
@@ -79,6 +79,7 @@ def decode_request(environ: Mapping[str, Any], request_id: str, admit: Callable[
     hosts' writes.
     """
     operation, target, path, token = decode_head(environ)
+    authorization = environ.get("HTTP_AUTHORIZATION", "")
     heard = admit is not None and admit(path)
     data: Mapping[str, Any] = EMPTY
     if operation.writes:
@@ -86,13 +87,17 @@ def decode_request(environ: Mapping[str, Any], request_id: str, admit: Callable[
     else:
         operation, path, data = _read_query(target, operation, path)
     wrap = environ.get("HTTP_X_VAULT_WRAP_TTL")
+    factors = environ.get("HTTP_X_VAULT_MFA")
     return Request(
         id=request_id,
         operation=operation,
         path=path,
         data=data,
         token=token,
+        is_bearer=authorization.startswith("Bearer ") and "HTTP_X_VAULT_TOKEN" not in environ,
+        basic=parse_basic(authorization),
         wrap_ttl_seconds=_parse_wrap_ttl(wrap) if wrap else None,
+        second_factors=_parse_factors(factors) if factors else (),
         headers=Headers(environ),
         remote_address=environ.get("REMOTE_ADDR", ""),
         remote_port=int(environ.get("REMOTE_PORT") or 0),
@@ -175,6 +180,22 @@ def _parse_wrap_ttl(text: str) -> int | None:
     return seconds or None
 
 
+def _parse_factors(text: str) -> tuple[SecondFactor, ...]:
+    """Read `method:code`, several of them where servers have joined repeated headers with a comma."""
+    parts = [part.strip(" ") for part in text.split(",")]
+    if len(parts) > limits.MFA_FACTORS_MAX:
+        raise InvalidRequest(f"failed to parse X-Vault-MFA header: more than {limits.MFA_FACTORS_MAX} methods")
+    return tuple(_parse_factor(part) for part in parts)
+
+
+def _parse_factor(text: str) -> SecondFactor:
+    method, colon, code = text.partition(":")
+    for missing, what in ((not method, "name or ID"), (colon and not code, "value")):
+        if missing:
+            raise InvalidRequest(f'failed to parse X-Vault-MFA header: invalid data in header "X-Vault-MFA"; missing method {what}')
+    return SecondFactor(method=method, code=Secret(code.removeprefix("passcode=")))
+
+
 def describe_refused(environ: Mapping[str, Any], request_id: str) -> Request:
     """Return what can be said, for the record, of a request that was refused before it was understood."""
     raw = environ.get("RAW_URI", "").partition("?")[0]
@@ -199,7 +220,7 @@ def describe_refused(environ: Mapping[str, Any], request_id: str) -> Request:
 def echo_namespace(environ: Mapping[str, Any], answer: Answer) -> Answer:
     """Return the answer with the namespace header of the request, as Vault does; nothing but our own words for it is echoed."""
     name = environ.get("HTTP_X_VAULT_NAMESPACE")
-    return replace(answer, headers=(("X-Vault-Namespace", name),)) if name and name in _ROOT_NAMESPACES else answer
+    return replace(answer, headers=(*answer.headers, ("X-Vault-Namespace", name))) if name and name in _ROOT_NAMESPACES else answer
 
 
 def encode_response(request: Request, response: Response | None) -> Answer:
@@ -207,11 +228,15 @@ def encode_response(request: Request, response: Response | None) -> Answer:
     if response is None:
         return Answer(204) if request.operation in _SILENT else Answer(404, NO_ERRORS, JSON)
     if response.body is not None:
-        return Answer(response.status or 200, response.body, response.content_type)
+        return Answer(response.status or 200, response.body, response.content_type, _list_headers(response))
     if response.status == 204:
         return Answer(204)
     body = encode(build_envelope(response, response.request_id or request.id))
-    return Answer(response.status or 200, body, JSON, sent=response.sent)
+    return Answer(response.status or 200, body, JSON, _list_headers(response), sent=response.sent)
+
+
+def _list_headers(response: Response) -> tuple[tuple[str, str], ...]:
+    return tuple(response.headers.items())
 
 
 def encode_error(error: VaultError, *, close: bool = False) -> Answer:

@@ -1,8 +1,15 @@
 """The headers of a request by their names in lower case. Nothing is copied: most requests are handled without a look at them."""
 
+from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import unquote_plus
 
+from vault import limits
+from vault.logical.request import BasicCredentials
+from vault.secret import Secret
+
+_BASIC = "basic "
 _PLAIN = frozenset({"CONTENT_TYPE", "CONTENT_LENGTH"})  # WSGI names these without a prefix
 
 
@@ -29,3 +36,19 @@ class Headers(Mapping[str, str]):
 
     def __repr__(self) -> str:
         return "Headers()"  # a token may be among them
+
+
+def parse_basic(authorization: str) -> BasicCredentials | None:
+    """Return what an Authorization header of the kind Basic says; None for any other, and for one that cannot be read.
+
+    Name and secret are encoded as in a form, as RFC 6749 wants it of clients.
+    """
+    if authorization[: len(_BASIC)].lower() != _BASIC or len(authorization) > limits.TOKEN_BYTES_MAX:
+        return None
+    try:
+        name, colon, secret = b64decode(authorization[len(_BASIC) :].strip(" "), validate=True).decode().partition(":")
+        if not colon:
+            return None
+        return BasicCredentials(name=unquote_plus(name, errors="strict"), secret=Secret(unquote_plus(secret, errors="strict")))
+    except ValueError:
+        return None

@@ -41,6 +41,8 @@ class Endpoint:
     # and not within the time that the storage is given. Its result is `context.prepared`.
     prepare: Callable[[Any, Any], Any] | None = None
     guess: Callable[[Any, Any], str] | None = None  # whose credentials a login tries: wrong ones count against that name
+    # What is done in place of `prepare` where that name is locked: it takes as long, and ends in the same refusal. None: 403.
+    decoy: Callable[[Any, Any], Any] | None = None
     role: Callable[[Any, Any], str] | None = None  # the role of its mount that a login is for
     # What a caller is told whose token nobody knows; None: permission denied.
     stranger: Callable[[Request], VaultError] | None = None

@@ -29,9 +29,12 @@ class Login:
     alias: str = ""  # its name at this mount, in its one spelling; empty: it belongs to no entity
     alias_metadata: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     groups: tuple[str, ...] = ()  # names at this mount of the external groups that it is in
+    keeps_groups: bool = False  # of a renewal: nobody could be asked for the groups of now, so they stay as they are
     display_name: str = ""  # the name of the mount is put in front
     metadata: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     policies: tuple[str, ...] = ()  # beside those of the parameters
     parameters: TokenParameters = TokenParameters()
     role: str = ""  # of the mount, that decided
+    # A row of the mount's storage. Once it is gone or has another value, every token that was made under it is refused.
+    session: str = ""
     memory: Mapping[str, str] = field(default_factory=lambda: EMPTY)  # what the method needs at a renewal; never shown

@@ -18,6 +18,22 @@ def no_certificates() -> tuple[bytes, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SecondFactor:
+    """What a login brings besides its credentials, for one method of MFA."""
+
+    method: str  # its id or name
+    code: Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BasicCredentials:
+    """A name and a secret as HTTP's own authentication carries them. No token: they open nothing but what asks for them."""
+
+    name: str
+    secret: Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """A decoded request.
 
@@ -30,8 +46,11 @@ class Request:
     path: str
     data: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
     token: Secret | None = None
+    is_bearer: bool = False  # the token came as RFC 6750 says
+    basic: BasicCredentials | None = None
     realm: Realm = ROOT_REALM
     wrap_ttl_seconds: int | None = None
+    second_factors: tuple[SecondFactor, ...] = ()
     # By names in lower case, for the record only: nothing is decided by them. Tokens are among them.
     headers: Mapping[str, str] = field(default_factory=lambda: EMPTY, repr=False, compare=False)
     remote_address: str = ""

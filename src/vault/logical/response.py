@@ -75,6 +75,8 @@ class Response:
     # An answer that is stored and replayed as it was (unwrap), or that is not JSON.
     body: bytes | None = None
     content_type: str = "application/json"
+    # Beyond those that every answer has; one of the same name takes its place.
+    headers: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     request_id: str = ""
     # Run once the answer has been handed to the network; never, if it was not.
     sent: Callable[[], None] | None = None

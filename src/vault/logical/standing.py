@@ -13,4 +13,5 @@ class Standing:
     entity_id: str
     disabled: bool = False
     policies: tuple[str, ...] = ()  # of the entity and of all groups that it is in, sorted
+    group_ids: tuple[str, ...] = ()  # of all groups that it is in, through other groups as well
     values: Mapping[str, str] = field(default_factory=lambda: EMPTY)  # of placeholders in policies, by name

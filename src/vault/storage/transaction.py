@@ -178,9 +178,9 @@ class Store:
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
-    def read(self) -> Transaction:
-        """Return a transaction for reading."""
-        return Transaction(self)
+    def read(self, *, fresh: bool = False) -> Transaction:
+        """Return a transaction for reading; a fresh one reads past the cache."""
+        return Transaction(self, fresh=fresh)
 
     def load(self, path: str, *, fresh: bool = False) -> Entry | None:
         """Return the entry at a path, from the cache where that is still valid."""
@@ -240,15 +240,15 @@ class Store:
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
-    def run(self, work: Callable[[Transaction], T], before_commit: Callable[[T], Any] | None = None) -> T:
+    def run(self, work: Callable[[Transaction], T], before_commit: Callable[[T], Any] | None = None, *, fresh: bool = False) -> T:
         """Run `work` and commit what it wrote; run it again when another writer came first.
 
         `before_commit` gets the result while the changes are checked and applied but not yet visible; if it raises, nothing
-        of the transaction happens. Raises Conflict when other writers came first too often.
+        of the transaction happens. `fresh` reads past the cache. Raises Conflict when other writers came first too often.
         """
         with budget.limited():
             try:
-                return self._attempt(work, before_commit, fresh=False)
+                return self._attempt(work, before_commit, fresh=fresh)
             except WriteConflict as conflict:
                 contended = str(conflict)
             # Writers of the host take turns at a contended row; that spares retries and decides nothing.

@@ -26,6 +26,8 @@ _TOTALS: tuple[tuple[str, str, int], ...] = (
     ("vault_audit_response_records", "Response records given to the audit devices.", Number.AUDIT_RESPONSES),
     ("vault_database_waits", "Times that a thread found all connections of its worker in use.", Number.POOL_WAITS),
     ("vault_database_refusals", "Times that a thread got no connection.", Number.POOL_REFUSALS),
+    ("vault_password_checks", "Passwords that were checked, at whatever name.", Number.PASSWORD_CHECKS),
+    ("vault_login_locked", "Logins under a name that was locked; no password of anybody was looked at.", Number.LOCKED_LOGINS),
     ("vault_background_rounds", "Rounds of background work that were done.", Number.BACKGROUND_RUNS),
     ("vault_background_failures", "Rounds of background work that failed.", Number.BACKGROUND_FAILURES),
 )

@@ -7,7 +7,8 @@ import pytest
 
 from tests.integration.core.conftest import DatabaseWorld
 from tests.unit.vault.fault import DyingRunner, Killed
-from tests.unit.vault.modules.system.world import ROOT, Worker
+from tests.unit.vault.modules.system.worker import Worker
+from tests.unit.vault.modules.system.world import ROOT
 from tests.unit.vault.test_mounts import in_parallel
 from vault.errors import DeniedByPolicy, InvalidRequest, PermissionDenied
 from vault.leases import PREFIX

@@ -5,7 +5,7 @@ from typing import Any
 
 from tests.unit.vault.fault import Killed
 from tests.unit.vault.modules.system.fakes import SystemRows
-from tests.unit.vault.modules.system.world import Worker
+from tests.unit.vault.modules.system.worker import Worker
 from tests.unit.vault.test_seal import Host
 from vault.errors import InvalidRequest
 from vault.logical.operation import Operation

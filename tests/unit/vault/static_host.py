@@ -6,7 +6,8 @@ from typing import Any
 
 from tests.unit.vault.fault import Killed
 from tests.unit.vault.modules.system.fakes import SystemRows
-from tests.unit.vault.modules.system.world import ROOT, Worker
+from tests.unit.vault.modules.system.worker import Worker
+from tests.unit.vault.modules.system.world import ROOT
 from tests.unit.vault.test_seal import Host
 from vault.errors import Sealed
 from vault.secret import Secret

@@ -5,13 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from vault.bootstrap import Service, find_dsn
+from vault.bootstrap import Service
 from vault.config import combine
+from vault.declaration import find_dsn
 from vault.errors import StorageUnavailable
 from vault.host import HostPage
 from vault.logical.args import list_args
 from vault.logical.backend import Backend, Endpoint, Path
 from vault.logical.operation import Operation
+from vault.modules.identity.oidc.upkeep import Upkeep
 from vault.secret import Secret
 from vault.settings import Storage
 
@@ -24,6 +26,7 @@ PUBLIC = {
     "read sys/health",
     "read sys/leader",
     "read sys/wrapping/lookup",
+    "update sys/mfa/validate",
     "update sys/wrapping/lookup",
     "read sys/internal/ui/mounts",
     "read sys/internal/ui/mounts/{path*}",
@@ -31,6 +34,14 @@ PUBLIC = {
     "read sys/internal/specs/openapi",
     "update sys/internal/specs/openapi",
     "update sys/decode-token",
+    "read identity/oidc/.well-known/openid-configuration",
+    "read identity/oidc/.well-known/keys",
+    "read identity/oidc/provider/{name}/.well-known/openid-configuration",
+    "read identity/oidc/provider/{name}/.well-known/keys",
+    "update identity/oidc/provider/{name}/token",
+    "read identity/oidc/provider/{name}/userinfo",
+    "update identity/oidc/provider/{name}/userinfo",
+    "update userpass/login/{username}",
 }
 # Public where the listener opens the door that they name.
 WHILE_SEALED = {"read sys/init", "update sys/init", "read sys/seal-status", "update sys/unseal", "read sys/health", "read sys/leader"}
@@ -219,3 +230,8 @@ def test_dsn_comes_from_the_settings() -> None:
     assert find_dsn(replace(settings, storage=storage)) == "postgresql://x/y"
     embedded = Storage(kind="embedded", path="/nowhere/data")
     assert "/nowhere" in find_dsn(replace(settings, storage=embedded))
+
+
+def test_identity_token_keys_are_looked_after(service: Service) -> None:
+    """The background work of the leader rotates them."""
+    assert any(isinstance(getattr(chore, "__self__", None), Upkeep) for chore in service._expiry._chores)

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from tests.unit.vault.fault import DyingRunner, Killed
-from tests.unit.vault.modules.system.world import ROOT, Worker, World
+from tests.unit.vault.modules.system.worker import Worker
+from tests.unit.vault.modules.system.world import ROOT, World
 from tests.unit.vault.test_mounts import in_parallel
 from vault.crypto import aead
 from vault.errors import Conflict, IntegrityError, InvalidRequest, PermissionDenied, Sealed

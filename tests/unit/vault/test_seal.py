@@ -8,7 +8,8 @@ import pytest
 
 from tests.unit.vault.fault import RefusingBroker
 from tests.unit.vault.modules.system.fakes import FakeClock, Lines, SystemRows
-from tests.unit.vault.modules.system.world import Worker, World
+from tests.unit.vault.modules.system.worker import Worker
+from tests.unit.vault.modules.system.world import World
 from tests.unit.vault.test_mounts import in_parallel
 from vault.errors import AuditFailed, InvalidRequest, PermissionDenied, Sealed
 from vault.expiry import LEADER

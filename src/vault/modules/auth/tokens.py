@@ -56,6 +56,9 @@ class Keys(Protocol):
 class Leases(Protocol):
     """What the token store needs of the lease store."""
 
+    def charge(self, transaction: Transaction, token: Token) -> Token:
+        """Return a new token as its quota has counted its lease; raises LeaseLimited."""
+
     def put_token(self, transaction: Transaction, token: Token) -> None:
         """Record or move the lease of a token."""
 
@@ -100,7 +103,7 @@ class TokenStore:
     def find_key(self, transaction: Transaction, key: str) -> Token | None:
         """Return the live token with this key."""
         token = self.find_row(transaction, key)
-        return token if token is not None and self._is_live(token) else None
+        return token if token is not None and self._is_live(transaction, token) else None
 
     def find_row(self, transaction: Transaction, key: str) -> Token | None:
         """Return the stored token with this key, live or not."""
@@ -118,8 +121,8 @@ class TokenStore:
         """Return accessors in byte order."""
         return transaction.list_children(_ACCESSOR, after, limit)
 
-    def _is_live(self, token: Token) -> bool:
-        if token.revoked or token.uses_left == 0:
+    def _is_live(self, transaction: Transaction, token: Token) -> bool:
+        if token.revoked or token.uses_left == 0 or (token.session and not _is_in_session(transaction, token)):
             return False
         return token.expires_at is None or token.expires_at > self._clock.now()
 
@@ -132,7 +135,7 @@ class TokenStore:
             token = decode_token(self._keys.decrypt(_BATCH_AAD, sealed))
         except (binascii.Error, ValueError, IntegrityError, InvalidRequest, msgspec.MsgspecError):
             return None
-        if not self._is_live(token):
+        if not self._is_live(transaction, token):
             return None
         if token.parent and self.find_key(transaction, token.parent) is None:
             return None
@@ -157,6 +160,7 @@ class TokenStore:
         )
         if self.find_row(transaction, token.key) is not None:
             raise InvalidRequest("cannot create a token with a duplicate ID")
+        token = self._leases.charge(transaction, token)
         if token.parent:
             if self.find_key(transaction, token.parent) is None:
                 raise PermissionDenied
@@ -173,6 +177,10 @@ class TokenStore:
     def update(self, transaction: Transaction, token: Token) -> None:
         """Store a changed service token."""
         self._save(transaction, token)
+
+    def replace_row(self, transaction: Transaction, token: Token) -> None:
+        """Store a service token whose lease stays as it is."""
+        transaction.put(ROWS + token.key, msgspec.json.encode(token))
 
     def spend_use(self, transaction: Transaction, key: str) -> Token:
         """Take one use off a token with limited uses, as stored now; raises PermissionDenied when none is left."""
@@ -240,6 +248,11 @@ class TokenStore:
     def _is_stray(self, transaction: Transaction, accessor: str) -> bool:
         entry = transaction.get(_ACCESSOR + accessor)
         return entry is not None and self.find_row(transaction, entry.value.decode()) is None
+
+
+def _is_in_session(transaction: Transaction, token: Token) -> bool:
+    entry = transaction.get(token.session)
+    return entry is not None and entry.value.decode() == token.stamp
 
 
 def _encode_batch(sealed: bytes) -> str:

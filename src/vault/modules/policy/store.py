@@ -51,6 +51,7 @@ class _Compiled:
     sources: tuple[tuple[str, Entry | None], ...]
     standing: Standing | None
     acl: Acl
+    is_templated: bool
 
 
 def decode_policy(value: bytes) -> Policy:
@@ -91,10 +92,16 @@ class PolicyStore:
     # -- every request ------------------------------------------------------------------------------------------------
 
     def acl(self, transaction: Transaction, names: tuple[str, ...], standing: Standing | None = None) -> Acl:
-        """Return the compiled policies with these names and those of an entity; one that does not exist grants nothing."""
-        key = names, "" if standing is None else standing.entity_id
-        known = self._compiled.get(key)
-        if known is not None and known.standing is standing:
+        """Return the compiled policies with these names and those of an entity; one that does not exist grants nothing.
+
+        Where no policy has a placeholder, all entities share what was compiled.
+        """
+        if standing is not None and standing.policies:
+            names = tuple(sorted({*names, *standing.policies}))
+        known = self._compiled.get((names, ""))
+        if known is None or (known.is_templated and standing is not None):
+            known = None if standing is None else self._compiled.get((names, standing.entity_id))
+        if known is not None and (known.standing is standing or not known.is_templated):
             get = transaction.get
             for path, entry in known.sources:
                 found = get(path)
@@ -102,21 +109,24 @@ class PolicyStore:
                     break
             else:
                 return known.acl
-        return self._compile(transaction, key, standing)
+        return self._compile(transaction, names, standing)
 
-    def _compile(self, transaction: Transaction, key: tuple[tuple[str, ...], str], standing: Standing | None) -> Acl:
-        names, values = key[0], None
-        if standing is not None:
-            names, values = tuple(sorted({*names, *standing.policies})), standing.values
+    def _compile(self, transaction: Transaction, names: tuple[str, ...], standing: Standing | None) -> Acl:
         if names == (ROOT,):
-            compiled = _Compiled((), standing, compile_acl(((ROOT, PolicyDocument()),), self._clock.now()))
+            compiled = _Compiled((), None, compile_acl(((ROOT, PolicyDocument()),), self._clock.now()), is_templated=False)
         else:
             sources = tuple((PREFIX + name, transaction.get(PREFIX + name)) for name in names if name != ROOT)
             policies = [entry.decode(decode_policy) for _, entry in sources if entry is not None]
             documents = [(policy.name, policy.document) for policy in policies]
-            compiled = _Compiled(sources, standing, compile_acl(documents, self._clock.now(), values))
+            acl = compile_acl(documents, self._clock.now(), None if standing is None else standing.values)
+            templated = any(document.templated for _, document in documents)
+            compiled = _Compiled(sources, standing if templated else None, acl, is_templated=templated)
+        key = names, "" if compiled.standing is None else compiled.standing.entity_id
         with self._lock:
             self._compiled.pop(key, None)
+            shared = self._compiled.get((names, ""))
+            if compiled.is_templated and shared is not None and not shared.is_templated:
+                del self._compiled[names, ""]  # of before a policy got its placeholder
             while len(self._compiled) >= limits.COMPILED_ACLS_MAX:
                 del self._compiled[next(iter(self._compiled))]
             self._compiled[key] = compiled

@@ -1,17 +1,18 @@
 """`sys/capabilities*`: what a token may do on some paths. It asks the same compiled policies as enforcement does."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from vault.errors import InvalidRequest, PermissionDenied
 from vault.logical.args import LIST, SECRET, STRING, Kind, arg, parse_string
 from vault.logical.backend import Endpoint, Path, path
 from vault.logical.context import SystemContext
 from vault.logical.response import Response, Shape
+from vault.logical.token import Token
 from vault.modules.auth.tokens import TokenStore
 from vault.modules.policy.acl import Acl
-from vault.modules.policy.store import PolicyStore
 from vault.secret import Secret
+from vault.storage.transaction import Transaction
 
 _NONE = Secret("")
 PATHS_MAX = 1_000  # a thousand answers in one; each costs a walk over the patterns
@@ -49,12 +50,19 @@ class AccessorCapabilityArgs(CapabilityArgs):
     accessor: str = arg(STRING, "Accessor of the token.", default="")
 
 
+class Rights(Protocol):
+    """Who decides what a token may do."""
+
+    def acl(self, reader: Transaction, token: Token) -> Acl:
+        """Return what a token's policies and its entity's come to; raises PermissionDenied where that may do nothing."""
+
+
 class CapabilityPaths:
     """Handlers of the question what a token may do."""
 
-    def __init__(self, tokens: TokenStore, policies: PolicyStore) -> None:
+    def __init__(self, tokens: TokenStore, rights: Rights) -> None:
         self._tokens = tokens
-        self._policies = policies
+        self._rights = rights
 
     def paths(self) -> tuple[Path, ...]:
         """Return the table."""
@@ -87,7 +95,7 @@ class CapabilityPaths:
         token = self._tokens.find(context.transaction, args.token)
         if token is None:
             raise InvalidRequest("1 error occurred:\n\t* invalid token\n\n")
-        return _answer(context, self._policies.acl(context.transaction, token.policies), paths)
+        return _answer(context, self._compile(context, token), paths)
 
     def of_accessor(self, context: SystemContext, args: AccessorCapabilityArgs) -> Response:
         """Answer for the token with an accessor."""
@@ -97,7 +105,14 @@ class CapabilityPaths:
         token = self._tokens.find_accessor(context.transaction, args.accessor)
         if token is None:
             raise InvalidRequest("1 error occurred:\n\t* invalid accessor\n\n")
-        return _answer(context, self._policies.acl(context.transaction, token.policies), paths)
+        return _answer(context, self._compile(context, token), paths)
+
+    def _compile(self, context: SystemContext, token: Token) -> Acl:
+        """Return what a token's policies and its entity's come to, as for a request of that token."""
+        try:
+            return self._rights.acl(context.transaction, token)
+        except PermissionDenied:  # its entity is gone or disabled: the token is good for nothing
+            raise InvalidRequest("1 error occurred:\n\t* invalid token\n\n") from None
 
     def of_caller(self, context: SystemContext, args: CapabilityArgs) -> Response:
         """Answer for the caller."""

@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from vault import limits
 from vault.errors import InvalidRequest
-from vault.logical.args import Number, parse_bool, parse_duration, parse_list, parse_string
+from vault.failures import KINDS
+from vault.logical.args import Number, parse_bool, parse_count, parse_duration, parse_list, parse_map, parse_string, parse_ttl
 from vault.logical.mount import Lifetimes, Mount, MountConfig
 from vault.version import VERSION
 
@@ -81,7 +83,11 @@ def parse_config(config: Mapping[str, Any], *, is_auth: bool, kind: str, lifetim
         raise InvalidRequest(f"cannot select non-builtin version of {'auth' if is_auth else 'secrets'} plugin {kind}")
     lists = {name: _convert(config[name], parse_list) for name in LISTS if config.get(name) is not None}
     token_type = _convert(config.get("token_type") or "", parse_string)
+    lockout = _convert(config.get("user_lockout_config") or {}, parse_map)
+    if lockout and (kind not in KINDS or not is_auth):
+        raise InvalidRequest(f'tuning of user lockout configuration for auth type "{kind}" not allowed')
     return MountConfig(
+        user_lockout_config=parse_lockout(lockout),
         default_lease_seconds=default,
         max_lease_seconds=longest,
         force_no_cache=_convert(config.get("force_no_cache") or False, parse_bool),
@@ -89,6 +95,48 @@ def parse_config(config: Mapping[str, Any], *, is_auth: bool, kind: str, lifetim
         token_type=check_token_type(token_type) if is_auth else "",
         **lists,
     )
+
+
+_LOCKOUT: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
+    ("lockout_threshold", "threshold", parse_count),
+    ("lockout_duration", "duration", parse_ttl),
+    ("lockout_counter_reset", "counter_reset", parse_ttl),  # the name in configuration files
+    ("lockout_counter_reset_duration", "counter_reset", parse_ttl),
+    ("lockout_disable", "disable", parse_bool),
+)
+_LOCKOUT_MAX = {
+    "threshold": limits.LOCKOUT_THRESHOLD_MAX,
+    "duration": limits.LOCKOUT_SECONDS_MAX,
+    "counter_reset": limits.LOCKOUT_SECONDS_MAX,
+}
+
+
+def parse_lockout(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return when users are locked out, as far as it is said; raises InvalidRequest. Zero: the server's own value."""
+    found = {}
+    for name, key, parse in _LOCKOUT:
+        value = config.get(name)
+        if value is None or value == "":
+            continue
+        try:
+            found[key] = parse(value)
+        except ValueError as refusal:
+            raise InvalidRequest(f"unable to parse user {name.replace('_', ' ')}: {refusal}") from None
+        if found[key] > _LOCKOUT_MAX.get(key, 1):
+            raise InvalidRequest(f"unable to parse user {name.replace('_', ' ')}: expected at most {_LOCKOUT_MAX[key]}")
+    return found
+
+
+def _describe_lockout(mount: Mount) -> dict[str, Any]:
+    config = mount.config.user_lockout_config
+    if not config:
+        return {}
+    return {
+        "user_lockout_counter_reset_duration": config.get("counter_reset", 0),
+        "user_lockout_disable": config.get("disable", False),
+        "user_lockout_duration": config.get("duration", 0),
+        "user_lockout_threshold": config.get("threshold", 0),
+    }
 
 
 # --- showing ------------------------------------------------------------------------------------------------------------
@@ -107,6 +155,7 @@ def _describe_optional(mount: Mount) -> dict[str, Any]:
 
 def describe_mount(mount: Mount) -> dict[str, Any]:
     """Return a mount as the listings show it."""
+    lockout = _describe_lockout(mount)
     data: dict[str, Any] = {
         "type": mount.kind,
         "description": mount.description,
@@ -124,6 +173,7 @@ def describe_mount(mount: Mount) -> dict[str, Any]:
             "max_lease_ttl": mount.config.max_lease_seconds,
             "force_no_cache": mount.config.force_no_cache,
             **_describe_optional(mount),
+            **({"user_lockout_config": lockout} if lockout else {}),
         },
     }
     return data if mount.kind in _WITHOUT_STATUS else data | {"deprecation_status": "supported"}
@@ -137,6 +187,7 @@ def describe_tuning(mount: Mount) -> dict[str, Any]:
         "max_lease_ttl": mount.max_lease_seconds,
         "force_no_cache": mount.config.force_no_cache,
         **_describe_optional(mount),
+        **_describe_lockout(mount),
     }
     return data | {"options": dict(mount.options)} if mount.options else data
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from vault.clock import Clock
 from vault.errors import InvalidRequest
+from vault.failures import KINDS
 from vault.logical.args import BOOL, LIST, MAP, PAIRS, STRING, Kind, Number, arg, parse_string
 from vault.logical.backend import Endpoint, Path, path
 from vault.logical.context import SystemContext
@@ -22,6 +23,7 @@ from vault.modules.system.mount_config import (
     check_visibility,
     describe_tuning,
     parse_lease_time,
+    parse_lockout,
     with_lease_times,
 )
 from vault.modules.system.mounts import AUTH, MountPath, notify
@@ -183,7 +185,7 @@ def _check_allowed(mount: Mount, args: TuneArgs) -> None:
         raise InvalidRequest("'token_type' can only be modified on auth mounts")
     if args.token_type is not None and mount.path == _TOKEN_MOUNT:
         raise InvalidRequest("'token_type' cannot be set for 'token' or 'ns_token' auth mounts")
-    if args.user_lockout_config is not None:
+    if args.user_lockout_config is not None and (mount.kind not in KINDS or not mount.is_auth):
         raise InvalidRequest(f'tuning of user lockout configuration for auth type "{mount.kind}" not allowed')
     if args.plugin_version:
         raise InvalidRequest(f"cannot select non-builtin version of {'auth' if mount.is_auth else 'secrets'} plugin {mount.kind}")
@@ -200,6 +202,8 @@ def _change_config(mount: Mount, args: TuneArgs) -> MountConfig:
         given["listing_visibility"] = check_visibility(args.listing_visibility)
     if args.token_type is not None:
         given["token_type"] = check_token_type(args.token_type)
+    if args.user_lockout_config:
+        given["user_lockout_config"] = {**mount.config.user_lockout_config, **parse_lockout(args.user_lockout_config)}
     return replace(config, **given)
 
 

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from api.vault.codec import Answer, decode_request, describe_refused, encode_error, encode_response
+from api.vault.sink import list_headers
 from tests.unit.api.vault.environment import make
 from vault import limits
 from vault.errors import HeaderTooLarge, InvalidRequest, NotFound, UnsupportedMediaType, UnsupportedOperation, VaultError
@@ -48,6 +49,10 @@ def decode(method: str, target: str, **extra: Any) -> Request:
         ("GET", "secret/a", {"HTTP_X_VAULT_WRAP_TTL": "abc"}, InvalidRequest),
         ("GET", "secret/a", {"HTTP_X_VAULT_WRAP_TTL": "1.5"}, InvalidRequest),
         ("GET", "secret/a", {"HTTP_X_VAULT_WRAP_TTL": "9999999999999"}, InvalidRequest),
+        ("PUT", "secret/a", {"HTTP_X_VAULT_MFA": ":1"}, InvalidRequest),
+        ("PUT", "secret/a", {"HTTP_X_VAULT_MFA": "a:"}, InvalidRequest),
+        ("PUT", "secret/a", {"HTTP_X_VAULT_MFA": "a:1,"}, InvalidRequest),
+        ("PUT", "secret/a", {"HTTP_X_VAULT_MFA": ",".join(["a:1"] * (limits.MFA_FACTORS_MAX + 1))}, InvalidRequest),
         ("GET", "secret/a", {"HTTP_X_VAULT_NAMESPACE": "other"}, NotFound),
         ("GET", "secret/a", {"HTTP_X_VAULT_NAMESPACE": "root,other"}, NotFound),
     ],
@@ -115,6 +120,26 @@ def test_request_has_the_one_token(headers: dict[str, str], token: str | None) -
     assert (found and found.reveal()) == token
 
 
+def test_answer_has_the_headers_of_its_response() -> None:
+    """They stand beside those that every answer has; one of the same name takes its place."""
+    answer = encode_response(REQUEST, Response(data={}, status=401, headers={"WWW-Authenticate": "Basic"}))
+    assert list_headers(answer)[:2] == [("Cache-Control", "no-store"), ("WWW-Authenticate", "Basic")]
+    kept = encode_response(REQUEST, Response(body=b"x", headers={"Cache-Control": "max-age=60"}))
+    assert [value for name, value in list_headers(kept) if name == "Cache-Control"] == ["max-age=60"]
+
+
+def test_request_says_how_it_was_authenticated() -> None:
+    """Basic credentials are no token, and a bearer token is known as one only where no other header says the same."""
+    basic = decode("POST", "secret/a", HTTP_AUTHORIZATION="Basic YTpi")
+    assert (basic.token, basic.is_bearer) == (None, False)
+    assert basic.basic is not None
+    assert basic.basic.name == "a"
+    bearer = decode("POST", "secret/a", HTTP_AUTHORIZATION="Bearer a")
+    assert (bearer.is_bearer, bearer.basic) == (True, None)
+    assert not decode("POST", "secret/a", HTTP_AUTHORIZATION="Bearer a", HTTP_X_VAULT_TOKEN="a").is_bearer
+    assert not decode("POST", "secret/a", HTTP_X_VAULT_TOKEN="a").is_bearer
+
+
 @pytest.mark.parametrize("name", ["X_ENTITY_ID", "X_REALM_ID", "X_ROLES", "X_USER_ID", "X_FORWARDED_USER", "X_FORWARDED_FOR", "HOST"])
 def test_request_ignores_headers_of_identity(name: str) -> None:
     """No header but the token says who is asking or where from."""
@@ -125,6 +150,13 @@ def test_request_ignores_headers_of_identity(name: str) -> None:
 def test_request_wrap_ttl_is_seconds_or_duration(text: str, seconds: int | None) -> None:
     """Zero and nothing ask for no wrapping."""
     assert decode("GET", "secret/a", HTTP_X_VAULT_WRAP_TTL=text).wrap_ttl_seconds == seconds
+
+
+def test_request_second_factors_are_secrets() -> None:
+    """One for each header, which servers join with a comma; the code may be named."""
+    request = decode("PUT", "auth/a/login/b", HTTP_X_VAULT_MFA="m:012345, n:passcode=67, o", body=b"{}")
+    assert [(factor.method, factor.code.reveal()) for factor in request.second_factors] == [("m", "012345"), ("n", "67"), ("o", "")]
+    assert "012345" not in repr(request)
 
 
 @pytest.mark.parametrize("namespace", ["", "/", "root", "root/"])

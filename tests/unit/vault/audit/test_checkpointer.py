@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.vault.modules.system.world import Worker, World
+from tests.unit.vault.modules.system.worker import Worker
+from tests.unit.vault.modules.system.world import World
 from vault.audit import coverage
 from vault.audit.checkpoint import Checkpoint, Closing, check, hash_line, parse_checkpoint, sign
 from vault.audit.coverage import Coverages

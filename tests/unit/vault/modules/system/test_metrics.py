@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.vault.modules.system.world import Worker, World
+from tests.unit.vault.modules.system.worker import Worker
+from tests.unit.vault.modules.system.world import World
 from vault.errors import InvalidRequest, PermissionDenied, VaultError
 from vault.logical.operation import Operation
 from vault.logical.response import Response

@@ -9,9 +9,10 @@ from vault.logical.args import INT, STRING, TOKEN, TTL, arg
 from vault.logical.backend import Backend, Endpoint, Path, path
 from vault.logical.context import SystemContext
 from vault.logical.response import Response
+from vault.logical.standing import Standing
 from vault.logical.token import Token, TokenKind
 from vault.modules.auth.methods.token import role as roles
-from vault.modules.auth.methods.token.create import Create, CreateArgs, CreateByRoleArgs, to_auth
+from vault.modules.auth.methods.token.create import Create, CreateArgs, CreateByRoleArgs, Identity, to_auth
 from vault.modules.auth.renewal import Renewer
 from vault.modules.auth.tokens import Issued, TokenStore
 from vault.modules.policy.store import PolicyStore
@@ -69,8 +70,9 @@ class ListAccessorsArgs:
 class TokenBackend:
     """Handlers of lookups, renewals and revocations."""
 
-    def __init__(self, tokens: TokenStore, renewer: Renewer, revoker: Revoker) -> None:
+    def __init__(self, tokens: TokenStore, renewer: Renewer, revoker: Revoker, identity: Identity) -> None:
         self._tokens = tokens
+        self._identity = identity
         self._renewer = renewer
         self._revoker = revoker
 
@@ -105,16 +107,22 @@ class TokenBackend:
         if not args.token:
             return self.lookup_self(context, args)
         token = self._by_id(context, args.token, PermissionDenied("bad token"))
-        return _describe(context, token, args.token.reveal())
+        return self._describe(context, token, args.token.reveal())
 
     def lookup_self(self, context: SystemContext, _: Any) -> Response:
         """Describe the caller's token."""
         own = context.request.token
-        return _describe(context, self._caller(context), own.reveal() if own else "")
+        return self._describe(context, self._caller(context), own.reveal() if own else "")
 
     def lookup_accessor(self, context: SystemContext, args: AccessorArgs) -> Response:
         """Describe the token with this accessor, without its id."""
-        return _describe(context, self._require_accessor(context, args.accessor), "")
+        return self._describe(context, self._require_accessor(context, args.accessor), "")
+
+    def _describe(self, context: SystemContext, token: Token, token_id: str) -> Response:
+        return _describe(context, token, token_id, self._find_standing(context, token))
+
+    def _find_standing(self, context: SystemContext, token: Token) -> Standing | None:
+        return self._identity.find_standing(context.transaction, token.entity_id) if token.entity_id else None
 
     def list_accessors(self, context: SystemContext, args: ListAccessorsArgs) -> Response:
         """List accessors."""
@@ -157,7 +165,9 @@ class TokenBackend:
         if token.role and roles.find_role(context, token.role) is None:
             raise InvalidRequest(f'the role "{token.role}" of this token is gone: it cannot be renewed')
         done = self._renewer.renew(context, token, increment_seconds=increment)
-        return Response(auth=to_auth(Issued(secret, done.token), has_meta=bool(token.meta)), warnings=done.warnings)
+        return Response(
+            auth=to_auth(Issued(secret, done.token), self._find_standing(context, token), has_meta=bool(token.meta)), warnings=done.warnings
+        )
 
     # -- revocations --------------------------------------------------------------------------------------------------
 
@@ -211,7 +221,7 @@ def _refuse_batch(token: Token) -> None:
         raise InvalidRequest("batch tokens cannot be revoked")
 
 
-def _describe(context: SystemContext, token: Token, token_id: str) -> Response:
+def _describe(context: SystemContext, token: Token, token_id: str, standing: Standing | None) -> Response:
     expires = token.expires_at
     data: dict[str, Any] = {
         "id": token_id,
@@ -233,6 +243,7 @@ def _describe(context: SystemContext, token: Token, token_id: str) -> Response:
         "issue_time": format_rfc3339_nano(token.issued_ns),
     }
     optional = {
+        "identity_policies": list(standing.policies) if standing is not None else [],
         "role": token.role,
         "period": token.period_seconds,
         "bound_cidrs": list(token.bound_cidrs),
@@ -242,10 +253,10 @@ def _describe(context: SystemContext, token: Token, token_id: str) -> Response:
     return Response(data=data | {name: value for name, value in optional.items() if value})
 
 
-def build(tokens: TokenStore, policies: PolicyStore, renewer: Renewer, revoker: Revoker) -> Backend:
+def build(tokens: TokenStore, policies: PolicyStore, renewer: Renewer, revoker: Revoker, identity: Identity) -> Backend:
     """Return the backend."""
-    backend = TokenBackend(tokens, renewer, revoker)
-    rows = (*_create_paths(Create(tokens, policies)), *_lookup_paths(backend), *_revoke_paths(backend), *_role_paths())
+    backend = TokenBackend(tokens, renewer, revoker, identity)
+    rows = (*_create_paths(Create(tokens, policies, identity)), *_lookup_paths(backend), *_revoke_paths(backend), *_role_paths())
     return Backend(kind="token", paths=rows, help="The token backend makes, describes, renews and revokes tokens.", system=True)
 
 

@@ -3,18 +3,22 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from vault.errors import InvalidRequest
+from vault.errors import InvalidRequest, PermissionDenied
 from vault.logical.args import BOOL, DURATION, INT, LIST, PAIRS, STRING, Kind, arg, parse_list, parse_string
 from vault.logical.context import SystemContext
+from vault.logical.login import Login
+from vault.logical.mount import Mount
 from vault.logical.response import Auth, Response
+from vault.logical.standing import Standing
 from vault.logical.token import Token, TokenKind
 from vault.modules.auth.methods.token.role import Role, find_role, with_default
 from vault.modules.auth.tokens import Issued, TokenStore
 from vault.modules.auth.ttl import Grant, grant_ttl
 from vault.modules.policy.name import DEFAULT, ROOT, parse_policy_names
 from vault.modules.policy.store import PolicyStore
+from vault.storage.transaction import Transaction
 
 
 def _parse_policies(value: Any) -> tuple[str, ...]:
@@ -52,10 +56,21 @@ class CreateByRoleArgs(CreateArgs):
     role_name: str = arg(STRING, "Name of the role.")
 
 
+class Identity(Protocol):
+    """What a token with an alias needs of the identity store."""
+
+    def recognise(self, transaction: Transaction, mount: Mount, login: Login) -> Standing:
+        """Return the standing of whoever logs in."""
+
+    def find_standing(self, transaction: Transaction, entity_id: str) -> Standing | None:
+        """Return what an entity gives to its tokens now."""
+
+
 class Create:
     """The three create endpoints: they differ in role and parent only."""
 
-    def __init__(self, tokens: TokenStore, policies: PolicyStore) -> None:
+    def __init__(self, tokens: TokenStore, policies: PolicyStore, identity: Identity) -> None:
+        self._identity = identity
         self._tokens = tokens
         self._policies = policies
 
@@ -81,7 +96,7 @@ class Create:
         _check_numbers(args)
         _check_sudo(args, sudo=sudo, under_role=role is not None)
         _check_id(args.id)
-        _check_alias(args, under_role=role is not None)
+        alias = _require_alias(args, role)
         names = _choose_policies(args, role, caller, sudo=sudo)
         if kind is TokenKind.BATCH:
             _check_batch(args, role, names)
@@ -96,8 +111,10 @@ class Create:
             path=_choose_path(context, role),
             display_name=_display_name(args.display_name),
             meta=args.meta if args.meta is not None else {},
-            entity_id="" if orphan else caller.entity_id,
+            entity_id=self._find_entity(context, alias) if alias else "" if orphan else caller.entity_id,
             parent="" if orphan else caller.key,
+            session="" if orphan else caller.session,
+            stamp="" if orphan else caller.stamp,
             role=role.name if role else "",
             creation_time=context.now_ns // 10**9,
             issued_ns=context.now_ns,
@@ -112,7 +129,15 @@ class Create:
         )
         issued = self._tokens.create(context.transaction, token, token_id=args.id if kind is TokenKind.SERVICE else "")
         warnings = (*grant.warnings, *self._name_missing(context, names))
-        return Response(auth=to_auth(issued, has_meta=args.meta is not None), warnings=warnings)
+        standing = self._identity.find_standing(context.transaction, token.entity_id) if token.entity_id else None
+        return Response(auth=to_auth(issued, standing, has_meta=args.meta is not None), warnings=warnings)
+
+    def _find_entity(self, context: SystemContext, alias: str) -> str:
+        """Return whose token it is; the first token of an alias makes its entity."""
+        standing = self._identity.recognise(context.transaction, context.mount, Login(alias=alias))
+        if standing.disabled:
+            raise PermissionDenied
+        return standing.entity_id
 
     def _name_missing(self, context: SystemContext, names: tuple[str, ...]) -> Iterator[str]:
         for name in names:
@@ -128,14 +153,16 @@ def _require_parent(caller: Token | None) -> Token:
     return caller
 
 
-def to_auth(issued: Issued, *, has_meta: bool = True) -> Auth:
-    """Return a token as it is handed to its holder."""
+def to_auth(issued: Issued, standing: Standing | None, *, has_meta: bool = True) -> Auth:
+    """Return a token as it is handed to its holder; `standing` is what its entity gives to it."""
     token = issued.token
+    own = () if standing is None else standing.policies
     return Auth(
         client_token=issued.id,
         accessor=token.accessor,
-        policies=token.policies,
+        policies=tuple(sorted({*token.policies, *own})),
         token_policies=token.policies,
+        identity_policies=own,
         metadata=token.meta if has_meta else {},
         lease_duration_seconds=token.ttl_seconds,
         renewable=token.renewable,
@@ -191,10 +218,14 @@ def _check_id(token_id: str) -> None:
         raise InvalidRequest("custom token ID contains a character that is not allowed")
 
 
-def _check_alias(args: CreateArgs, *, under_role: bool) -> None:
-    if args.entity_alias:
-        where = "invalid 'entity_alias' value" if under_role else "'entity_alias' is only allowed in combination with token role"
-        raise InvalidRequest(where)
+def _require_alias(args: CreateArgs, role: Role | None) -> str:
+    """Return the alias that is asked for; raises InvalidRequest for one that no role allows."""
+    alias = args.entity_alias
+    if alias and role is None:
+        raise InvalidRequest("'entity_alias' is only allowed in combination with token role")
+    if alias and role is not None and not role.allows_alias(alias.lower()):
+        raise InvalidRequest("invalid 'entity_alias' value")
+    return alias
 
 
 def _check_batch(args: CreateArgs, role: Role | None, names: tuple[str, ...]) -> None:

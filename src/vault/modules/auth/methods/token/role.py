@@ -16,6 +16,7 @@ from vault.modules.policy.name import DEFAULT, ROOT, parse_policy_names
 
 PREFIX = "sys/token/role/"
 _SUFFIX = re.compile(r"\w[\w.\- ]*[\w/]?", re.ASCII)
+_ALIAS_MAX = 512
 _TYPES = frozenset({"", "service", "batch", "default-service", "default-batch"})
 
 
@@ -50,6 +51,14 @@ class Role:
     def decides_policies(self) -> bool:
         """Return whether the role decides about policies; else the caller's own policies are the bound."""
         return self.has_allowed or bool(self.disallowed_policies or self.disallowed_policies_glob)
+
+    def allows_alias(self, alias: str) -> bool:
+        """Return whether tokens of the role may belong to the entity of this alias, which is in lower case."""
+        return (
+            len(alias) <= _ALIAS_MAX
+            and alias.isprintable()
+            and _matches(alias, tuple(pattern.lower() for pattern in self.allowed_entity_aliases or ()))
+        )
 
     def choose_policies(self, asked: tuple[str, ...] | None, own: tuple[str, ...], *, wants_default: bool) -> tuple[str, ...]:
         """Return the policies of a token of a role that decides about them; raises InvalidRequest. `own` are the caller's."""

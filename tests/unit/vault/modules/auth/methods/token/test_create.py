@@ -205,6 +205,21 @@ def test_bad_fields_are_refused(world: World) -> None:
         create(world, world.issue("default"))
 
 
+def test_role_gives_tokens_to_entities_that_it_allows(world: World) -> None:
+    """A token with an alias belongs to the entity of that alias, the same for every spelling; the role says which aliases those are."""
+    world.write("auth/token/roles/shop", allowed_entity_aliases=["till-*", "Clerk"], orphan=True)
+
+    def entity(alias: str) -> str:
+        response = world.write("auth/token/create/shop", entity_alias=alias, policies=["default"])
+        return str(response.auth.entity_id)
+
+    for alias in ("manager", "x-till-1", "till-\n", "till-" + "x" * 512):
+        with pytest.raises(InvalidRequest, match="invalid 'entity_alias' value"):
+            entity(alias)
+    assert entity("till-1") == entity("TILL-1") != ""
+    assert entity("clerk") not in ("", entity("till-1"))
+
+
 def test_display_name_is_plain(world: World) -> None:
     """Whatever is given: it goes into logs."""
     made = create(world, policies=["default"], display_name='x"\n<b>é')
