@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from vault.clock import Clock
 from vault.logical.backend import Backend
 from vault.logical.mount import Mount
+from vault.modules.auth.methods.approle import backend as approle
 from vault.modules.auth.methods.jwt import backend as jwt
 from vault.modules.auth.methods.userpass import backend as userpass
 from vault.modules.auth.outward import Outward
@@ -22,4 +23,8 @@ def list_methods(observer: Observer, store: Store, seal: Seal, clock: Clock) -> 
         store.run(lambda transaction: work(View(transaction, mount.storage_prefix)))
 
     openid = {("auth", kind): {"": jwt.build(kind, fetch=Outward(), keys=seal, commit=commit, clock=clock)} for kind in ("jwt", "oidc")}
-    return {("auth", "userpass"): {"": userpass.build(PasswordHasher(observer))}, **openid}
+    return {
+        ("auth", "userpass"): {"": userpass.build(PasswordHasher(observer))},
+        ("auth", "approle"): {"": approle.build(store.run)},
+        **openid,
+    }

@@ -47,6 +47,9 @@ KV_VERSIONS_DEFAULT = 10  # Vault's number of versions kept where nobody names o
 KV_UPGRADE_BATCH = 100  # secrets moved in one transaction, so that an upgrade never holds many rows at once
 KV_SCAN_PAGE = 1_000  # rows of a recursive listing fetched at once
 
+APPROLE_NAME_BYTES_MAX = 512  # of a role, a role id or an accessor, as part of a path
+SECRET_ID_BYTES_MAX = 4_096  # of one that the caller chose; it is hashed at each login
+SECRET_ID_METADATA_BYTES_MAX = 16 * 1024  # it becomes part of every token
 IDENTITY_NAME_BYTES_MAX = 512  # of an entity, a group or an alias; twice as long in hexadecimal, as part of a path
 IDENTITY_ID_CHARACTERS_MAX = 128  # an id is part of a path; ours have 36
 GROUP_MEMBERS_MAX = 10_000  # of one group; a change of all of them is one transaction
@@ -55,6 +58,13 @@ KNOWN_STANDINGS_MAX = 10_000  # entities whose rights a worker remembers; about 
 POLICY_NAME_BYTES_MAX = 256  # a name is part of a row's path, and of every token that holds it
 COMPILED_ACLS_MAX = 1_024  # compiled combinations of policies per worker; a combination of small policies takes about 20 KB
 EXPIRED_POLICIES_MAX = 100  # ended policies that one write removes on its way
+MFA_PENDING_SECONDS = 300  # Vault's time for the second factor of a login
+MFA_PENDING_MAX = 10  # logins of one entity that wait for it; only who has the first factor makes one
+MFA_BLOCK_SECONDS_MAX = 900  # as long as a lockout of users; with five attempts each, 480 guesses a day
+MFA_FACTORS_MAX = 16  # of one login; more methods than anybody has
+MFA_METHODS_MAX = 100  # all of them are one row, which every login reads
+MFA_ENFORCEMENTS_MAX = 1_000
+MFA_TARGETS_MAX = 1_000  # of one enforcement and kind
 RANDOM_BYTES_MAX = 128 * 1024  # Vault's bound of sys/tools/random
 
 IDLE_SECONDS = 0.01  # a thread waits that long for the next request of its connection before it looks for other work

@@ -13,6 +13,14 @@ EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SecondFactor:
+    """What a login brings besides its credentials, for one method of MFA."""
+
+    method: str  # its id or name
+    code: Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BasicCredentials:
     """A name and a secret as HTTP's own authentication carries them. No token: they open nothing but what asks for them."""
 
@@ -37,6 +45,7 @@ class Request:
     basic: BasicCredentials | None = None
     realm: Realm = ROOT_REALM
     wrap_ttl_seconds: int | None = None
+    second_factors: tuple[SecondFactor, ...] = ()
     # By names in lower case, for the record only: nothing is decided by them. Tokens are among them.
     headers: Mapping[str, str] = field(default_factory=lambda: EMPTY, repr=False, compare=False)
     remote_address: str = ""
