@@ -13,6 +13,8 @@ import pytest
 from tests.compat.differential import (
     address,
     approle,
+    auth_cert,
+    auth_kubernetes,
     identity,
     jwt,
     kv1,
@@ -38,6 +40,8 @@ TABLES: dict[str, tuple[Case, ...]] = {
     "approle": approle.TABLE,
     "identity": identity.TABLE,
     "jwt": jwt.TABLE,
+    "auth_cert": auth_cert.TABLE,
+    "auth_kubernetes": auth_kubernetes.TABLE,
     "kv1": kv1.TABLE,
     "kv2": kv2.TABLE,
     "leases": leases.TABLE,

@@ -64,6 +64,18 @@ STATIC = "00" * 32
             "f:3: listener x_forwarded_for_authorized_addrs: expected IP",
         ),
         (
+            'listener "tcp" {\n tls_disable = 1\n x_forwarded_for_client_cert_header = "Client-Cert"\n}',
+            "f:1: listener: x_forwarded_for_client_cert_header: expected x_forwarded_for_authorized_addrs as well",
+        ),
+        (
+            'listener "tcp" {\n tls_disable = 1\n x_forwarded_for_client_cert_header = "Client_Cert"\n}',
+            "f:3: listener x_forwarded_for_client_cert_header: expected the name of a header",
+        ),
+        (
+            'listener "tcp" {\n tls_disable = 1\n x_forwarded_for_client_cert_header_decoders = "PEM"\n}',
+            "f:3: listener x_forwarded_for_client_cert_header_decoders: expected URL, BASE64 or DER",
+        ),
+        (
             'listener "tcp" {\n tls_disable = 1\n telemetry { unauthenticated_metrics_access = 5 }\n}',
             "f:3: listener telemetry: expected true",
         ),
