@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gunicorn.http import errors as http_errors
 from gunicorn.util import unquote_to_wsgi_str
 
-from api.proxies import find_client
+from api.proxies import choose_certificates, find_client
 from vault.clock import SystemClock
 from vault.errors import InvalidRequest
 from vault.settings import Proxies
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _clock = SystemClock()
 _HEADER_VALUE = re.compile(r"[ \t\x21-\x7e\x80-\xff]*")
 SENT = "health_vault.sent"  # what the application wants to be called once its answer is sent
+CERTIFICATES = "health_vault.certificates"  # a function: what the client shows as its own, in DER, and the chain that it sent
 _BODILESS = frozenset({204, 304})
 _REFUSALS = {
     http_errors.LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
@@ -110,7 +111,7 @@ def make_environ(request: Any, connection: Connection, body: Any) -> dict[str, A
         "SERVER_PROTOCOL": "HTTP/1.1" if request.version >= (1, 1) else "HTTP/1.0",
         "REMOTE_ADDR": client[0],
         "REMOTE_PORT": str(client[1]),
-        "health_vault.peer_certificate": connection.stream.find_peer_certificate,
+        CERTIFICATES: connection.stream.list_peer_certificates,
     }
     for name, value in request.headers:
         key = name.replace("-", "_")
@@ -124,8 +125,12 @@ def make_environ(request: Any, connection: Connection, body: Any) -> dict[str, A
 
 def _believe(proxies: Proxies, environ: dict[str, Any]) -> None:
     """Set who the client is by the word of a proxy, or what is wrong with that word."""
+    peer = environ["REMOTE_ADDR"]
     try:
-        environ["REMOTE_ADDR"] = find_client(proxies, environ["REMOTE_ADDR"], environ.get("HTTP_X_FORWARDED_FOR"))
+        environ["REMOTE_ADDR"] = find_client(proxies, peer, environ.get("HTTP_X_FORWARDED_FOR"))
+        if proxies.certificate_header:
+            shown = environ.get(f"HTTP_{proxies.certificate_header.replace('-', '_').upper()}")
+            environ[CERTIFICATES] = choose_certificates(proxies, peer, shown, environ[CERTIFICATES])
     except InvalidRequest as error:
         environ["health_vault.refusal"] = error
 

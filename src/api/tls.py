@@ -150,9 +150,9 @@ class PlainStream:
         """Close at once."""
         self._sock.close()
 
-    def find_peer_certificate(self) -> bytes | None:
-        """Return None: only TLS has certificates."""
-        return None
+    def list_peer_certificates(self) -> tuple[bytes, ...]:
+        """Return none: only TLS has certificates."""
+        return ()
 
 
 class TlsStream:
@@ -209,10 +209,17 @@ class TlsStream:
         self._attempt(self._tls.shutdown)
         self._sock.close()
 
-    def find_peer_certificate(self) -> bytes | None:
-        """Return the certificate that the client showed, in DER. Unless the listener requires one, nobody has verified it."""
-        certificate = self._tls.get_peer_certificate(as_cryptography=True)
-        return None if certificate is None else encode_certificate(certificate)
+    def list_peer_certificates(self) -> tuple[bytes, ...]:
+        """Return the certificate that the client showed, in DER, and what it sent to explain it.
+
+        Unless the listener requires one, nobody has verified it.
+        """
+        own = self._tls.get_peer_certificate(as_cryptography=True)
+        if own is None:
+            return ()
+        first = encode_certificate(own)
+        sent = (encode_certificate(member) for member in self._tls.get_peer_cert_chain(as_cryptography=True) or ())
+        return (first, *(member for member in sent if member != first))
 
     def _explain(self, error: SSL.Error) -> TlsFailure:
         entries = error.args[0] if error.args else ()

@@ -1,13 +1,34 @@
 """The auth methods beside tokens, with what each needs of the rest: a part of what `bootstrap` puts together."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from vault.clock import Clock
 from vault.logical.backend import Backend
+from vault.logical.mount import Mount
+from vault.modules.auth.methods.approle import backend as approle
+from vault.modules.auth.methods.cert import backend as cert
+from vault.modules.auth.methods.jwt import backend as jwt
+from vault.modules.auth.methods.kubernetes import backend as kubernetes
 from vault.modules.auth.methods.userpass import backend as userpass
+from vault.modules.auth.outward import Outward
 from vault.passwords import PasswordHasher
+from vault.seal import Seal
+from vault.storage.transaction import Store
+from vault.storage.view import View
 from vault.telemetry.observer import Observer
 
 
-def list_methods(observer: Observer) -> Mapping[tuple[str, str], Mapping[str, Backend]]:
+def list_methods(observer: Observer, store: Store, seal: Seal, clock: Clock) -> Mapping[tuple[str, str], Mapping[str, Backend]]:
     """Return the methods by family and kind."""
-    return {("auth", "userpass"): {"": userpass.build(PasswordHasher(observer))}}
+
+    def commit(mount: Mount, work: Callable[[View], None]) -> None:
+        store.run(lambda transaction: work(View(transaction, mount.storage_prefix)))
+
+    openid = {("auth", kind): {"": jwt.build(kind, fetch=Outward(), keys=seal, commit=commit, clock=clock)} for kind in ("jwt", "oidc")}
+    return {
+        ("auth", "approle"): {"": approle.build(store.run)},
+        ("auth", "cert"): {"": cert.build()},
+        ("auth", "kubernetes"): {"": kubernetes.build()},
+        ("auth", "userpass"): {"": userpass.build(PasswordHasher(observer, clock))},
+        **openid,
+    }

@@ -24,6 +24,7 @@ from vault.expiry import ExpiryWorker, Fenced, Leadership
 from vault.gate import Gate
 from vault.handover import Tidier
 from vault.host import AUDIT_LOCK, HostPage
+from vault.lease_quota import Recounter
 from vault.leases import LeaseStore
 from vault.lockout import Lockout
 from vault.logical.backend import Backend, Path
@@ -37,6 +38,7 @@ from vault.modules.engines.cubbyhole.backend import cubbyhole
 from vault.modules.engines.kv import upgrade as kv_upgrade
 from vault.modules.engines.kv.backend import VERSIONS as KV_VERSIONS
 from vault.modules.identity import paths as identity
+from vault.modules.identity.mfa.paths import mfa_paths
 from vault.modules.identity.oidc.paths import oidc_paths
 from vault.modules.identity.oidc.upkeep import Upkeep
 from vault.modules.identity.people import People
@@ -51,6 +53,7 @@ from vault.modules.system.generate_root import GenerateRootPaths, decode_paths
 from vault.modules.system.host import host_paths
 from vault.modules.system.leases import LeasePaths
 from vault.modules.system.locked_users import locked_user_paths
+from vault.modules.system.mfa import validate_paths
 from vault.modules.system.mounts import MountPaths
 from vault.modules.system.policies import PolicyPaths
 from vault.modules.system.raw import raw_paths
@@ -121,6 +124,7 @@ class Service:
         self._lockout = Lockout(self._store, self._seal, self._clock, settings.user_lockouts)
         self.waiting = Waiting()
         wrapping = Wrapping(self._tokens, self._mounts, self._clock)
+        self._logins = Logins(self._tokens, self._identity, self._mounts, wrapping, self._store)
         revoker = self._make_revoker(self._store, leases, wrapping)
         self._seal.on_close += (self._policies.forget_compiled, self._identity.forget_known)
         host = Host(
@@ -129,7 +133,9 @@ class Service:
         declared = declared_devices(settings, host)
         self.operations = Operations(settings, page, self._clock)
         broker = Broker(self._now_text, self.operations.observer)
-        self._sources = Sources(self._seal.is_open, self._store, self._mounts, broker, self._physical)
+        self._sources = Sources(
+            self._seal.is_open, self._store, self._mounts, broker, self._physical, Recounter(self._store, self._tokens, leases).begin
+        )
         devices = AuditTable(broker, host, self._store, settings.audit_dir, declared, addresses=settings.audit_addresses)
         self._checkpointer = self._make_checkpointer(devices)
         self._seal.before_seal.append(lambda: self._checkpointer.cover_all("seal"))
@@ -150,7 +156,8 @@ class Service:
             authority=self._authority,
             revoker=revoker,
             wrapping=wrapping,
-            logins=Logins(self._tokens, self._identity),
+            logins=self._logins,
+            quotas=self.operations.quotas,
             lockout=self._lockout,
             waiting=self.waiting,
             clock=self._clock,
@@ -167,11 +174,11 @@ class Service:
         return Registry(
             {
                 ("secret", "system"): {"": system},
-                ("secret", "identity"): {"": identity.build(self._mounts, *oidc)},
+                ("secret", "identity"): {"": identity.build(self._mounts, *oidc, *mfa_paths(self._identity, self._mounts))},
                 ("secret", "cubbyhole"): {"": cubbyhole()},
                 **{("secret", kind): KV_VERSIONS for kind in KV_KINDS},
                 ("auth", "token"): {"": token_backend.build(self._tokens, self._policies, renewer, revoker, self._identity)},
-                **list_methods(self.operations.observer),
+                **list_methods(self.operations.observer, self._store, self._seal, self._clock),
             }
         )
 
@@ -205,6 +212,8 @@ class Service:
                 partial(self._rotation.rotate_if_due, fenced),
                 partial(self._lockout.tidy, fenced),
                 Tidier(self._store, fenced, self._clock).tidy,
+                Recounter(fenced, self._tokens, leases).recount,
+                partial(self._logins.tidy, fenced.run, self._clock.now),
                 Upkeep(self._store, fenced, self._mounts, self._clock).run,
                 PartitionChore(lambda: make_partitions(self._dsn), self._clock).run,
                 Retention(fenced.run, *tables, self._clock, self._settings.audit_retention_days).run,
@@ -248,6 +257,7 @@ class Service:
                 *CapabilityPaths(self._tokens, self._authority).paths(),
                 *LeasePaths(leases, self._tokens, self._mounts, revoker, self._store).paths(),
                 *UiPaths(self._mounts).paths(),
+                *validate_paths(self._logins),
                 *SpecPaths(self._mounts).paths(),
                 *tool_paths(),
                 *locked_user_paths(self._lockout, self._mounts),

@@ -170,17 +170,25 @@ def _make_listener(values: Mapping[str, Any], body_bytes_max: int, where: str) -
     return Listener(
         address=values["address"],
         tls=None if values["tls_disable"] else _make_tls(values, where),
-        proxies=Proxies(
-            networks=values["x_forwarded_for_authorized_addrs"],
-            hop_skips=values["x_forwarded_for_hop_skips"],
-            reject_not_authorized=values["x_forwarded_for_reject_not_authorized"],
-            reject_not_present=values["x_forwarded_for_reject_not_present"],
-        ),
+        proxies=_make_proxies(values, where),
         body_bytes_max=values["max_request_size"] or body_bytes_max,
         unauthenticated_metrics=values["telemetry"],
         unauthenticated_in_flight=values["inflight_requests_logging"],
         unauthenticated_rekey=not values["disable_unauthed_rekey_endpoints"],
         unauthenticated_generate_root=not values["disable_unauthed_generate_root_endpoints"],
+    )
+
+
+def _make_proxies(values: Mapping[str, Any], where: str) -> Proxies:
+    if values["x_forwarded_for_client_cert_header"] and not values["x_forwarded_for_authorized_addrs"]:
+        raise WrongSetting(f"{where}: x_forwarded_for_client_cert_header: expected x_forwarded_for_authorized_addrs as well")
+    return Proxies(
+        networks=values["x_forwarded_for_authorized_addrs"],
+        hop_skips=values["x_forwarded_for_hop_skips"],
+        reject_not_authorized=values["x_forwarded_for_reject_not_authorized"],
+        reject_not_present=values["x_forwarded_for_reject_not_present"],
+        certificate_header=values["x_forwarded_for_client_cert_header"],
+        certificate_decoders=values["x_forwarded_for_client_cert_header_decoders"],
     )
 
 

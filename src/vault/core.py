@@ -36,6 +36,7 @@ from vault.logins import Logins
 from vault.modules.policy.acl import EMPTY_ACL
 from vault.modules.system.audit_table import AuditTable
 from vault.mounts import Mounts
+from vault.quota import Quotas, read_table
 from vault.revocation import Revoker
 from vault.seal import Seal
 from vault.storage import budget
@@ -79,6 +80,7 @@ class Core:
     revoker: Revoker
     wrapping: Wrapping
     logins: Logins
+    quotas: Quotas
     lockout: Lockout
     clock: Clock
     system: Backend
@@ -206,7 +208,9 @@ class Core:
     def _exists(self, exists: Exists, args: Any, call: Call, reader: Transaction, principal: Principal) -> bool:
         return exists(self._context(call, principal, reader), args)
 
-    def _context(self, call: Call, principal: Principal, transaction: Transaction, prepared: Any = None) -> SystemContext:
+    def _context(
+        self, call: Call, principal: Principal, transaction: Transaction, prepared: Any = None, kept: dict[str, Any] | None = None
+    ) -> SystemContext:
         now_ns = self.clock.now_ns()
         return SystemContext(
             request=principal.request,
@@ -221,14 +225,24 @@ class Core:
             backend=call.backend,
             match=call.match,
             prepared=prepared,
+            kept={} if kept is None else kept,
         )
 
+    def _limit_role(self, call: Call, principal: Principal, args: Any, reader: Transaction) -> None:
+        """Count a login for the role that it is for, before any slow work; raises RateLimited."""
+        if call.endpoint.role is None:
+            return
+        table = read_table(reader)
+        if call.mount.path in table.rates.mounts_with_roles:
+            role = call.endpoint.role(self._context(call, principal, reader), args)
+            self.quotas.admit_role(table, call.mount.path, role, call.request.path, call.request.remote_address)
+
     @contextmanager
-    def _waiting(self, trail: Trail) -> Iterator[None]:
+    def _waiting(self, call: Call, trail: Trail) -> Iterator[None]:
         """Do slow work inside, which takes nothing of the time of storage and audit."""
         begun = self.clock.monotonic()
         try:
-            with self.waiting.enter(), budget.paused():
+            with self.waiting.enter(stranger=call.endpoint.public), budget.paused():
                 yield
         finally:
             trail.postpone(self.clock.monotonic() - begun)
@@ -237,7 +251,7 @@ class Core:
         """Return what the endpoint finds by slow work or from outside."""
         if call.endpoint.prepare is None:
             return None
-        with self._waiting(trail):
+        with self._waiting(call, trail):
             return call.endpoint.prepare(self._context(call, principal, reader), args)
 
     def _prepare_guess(self, call: Call, principal: Principal, args: Any, attempt: Attempt | None, trail: Trail) -> Any:
@@ -251,7 +265,7 @@ class Core:
             self.lockout.peek(attempt)
             self._refuse_locked(attempt)
             return None
-        with self._waiting(trail):
+        with self._waiting(call, trail):
             self.lockout.reserve(attempt)
             if decoy is None or not attempt.locked:
                 self._refuse_locked(attempt)
@@ -270,6 +284,7 @@ class Core:
     ) -> tuple[Response | None, list[Callable[[], None]]]:
         """Return the answer, which is on record and committed, and what is still to be done."""
         args: Any = parse_args(call.endpoint.args, principal.request.data, call.match.captures)
+        self._limit_role(call, principal, args, reader)
         if call.endpoint.guess is None:
             return self._work(call, principal, args, self._prepare(call, principal, args, reader, trail), trail=trail)
         name = call.endpoint.guess(self._context(call, principal, reader), args)
@@ -282,9 +297,10 @@ class Core:
     ) -> tuple[Response | None, list[Callable[[], None]]]:
         """Run the handler in a transaction."""
         contexts: list[SystemContext] = []
+        kept: dict[str, Any] = {}
 
         def work(transaction: Transaction) -> Response | None:
-            context = self._context(call, principal, transaction, prepared)
+            context = self._context(call, principal, transaction, prepared, kept)
             contexts[:] = (context,)
             if call.backend.binds_token and principal.token is not None:
                 self.authority.bind(transaction, principal.token)
@@ -312,7 +328,8 @@ class Core:
             response = replace(response, warnings=(*response.warnings, *warnings))
         if response.shape is not call.match.path.shape:
             response = replace(response, shape=call.match.path.shape)
-        if not call.request.wrap_ttl_seconds or response.wrap_info is not None:
+        unfinished = response.auth is not None and response.auth.mfa_requirement is not None
+        if not call.request.wrap_ttl_seconds or response.wrap_info is not None or unfinished:
             return response
         # Who has no token leaves none behind: only a login is wrapped for a stranger.
         known = principal.token is not None or response.auth is not None

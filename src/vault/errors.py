@@ -48,6 +48,10 @@ class DeniedByPolicy(PermissionDenied):
     message = "1 error occurred:\n\t* permission denied\n\n"
 
 
+class SecondFactorFailed(PermissionDenied):
+    """The second factor of a login is missing, wrong, used, or may not be tried now."""
+
+
 class OriginNotAllowed(PermissionDenied):
     """A web page of a foreign origin asks."""
 
@@ -62,6 +66,13 @@ class RateLimited(VaultError):
         self.limit = limit
         self.reset_seconds = reset_seconds
         self.tells = tells  # whether the answer says what the limit is
+
+
+class LeaseLimited(VaultError):
+    """A quota has no lease left."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f'request path "{path}": lease count quota exceeded')
 
 
 class NotFound(VaultError):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from vault import limits
+from vault import lease_quota, limits
 from vault.errors import InvalidRequest
 from vault.logical.token import Token
 from vault.storage.transaction import Transaction
@@ -52,6 +52,10 @@ def token_lease_id(token: Token) -> str:
 class LeaseStore:
     """Finds, records and forgets leases within a transaction."""
 
+    def charge(self, transaction: Transaction, token: Token) -> Token:
+        """Return a new token as its quota has counted its lease; raises LeaseLimited."""
+        return lease_quota.charge(transaction, token)
+
     def put_token(self, transaction: Transaction, token: Token) -> None:
         """Record the lease of a token at its present expiry; a token that never expires has none."""
         if token.expires_at is None:
@@ -67,7 +71,8 @@ class LeaseStore:
         self.put(transaction, token_lease_id(token), record)
 
     def delete_token(self, transaction: Transaction, token: Token) -> None:
-        """Forget the lease of a token."""
+        """Forget the lease of a token, and make room for another."""
+        lease_quota.release(transaction, token)
         transaction.delete(PREFIX + token_lease_id(token))
 
     def put(self, transaction: Transaction, lease_id: str, record: LeaseRecord) -> None:
@@ -87,6 +92,12 @@ class LeaseStore:
         if record is None:
             raise InvalidRequest("invalid lease")
         return record
+
+    def list_keys(self, transaction: Transaction, folder: str, after: str, limit: int) -> tuple[tuple[str, str], ...]:
+        """Return ids below a folder, relative to it, each with the key of its token, in byte order."""
+        names = self.list_subtree(transaction, folder, after, limit)
+        found = ((name, self.find(transaction, folder + name)) for name in names)
+        return tuple((name, "" if record is None else record.token_key) for name, record in found)
 
     def delete(self, transaction: Transaction, lease_id: str) -> None:
         """Forget a lease."""

@@ -1,10 +1,12 @@
 """From a recognised caller to a token: identity, policies, life time. The one place where logins make tokens."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
-from vault.errors import InvalidRequest, PermissionDenied
+from vault.errors import InvalidRequest, PermissionDenied, SecondFactorFailed
 from vault.logical.context import SystemContext
 from vault.logical.login import Login
+from vault.logical.request import SecondFactor
 from vault.logical.response import Auth, Response
 from vault.logical.standing import Standing
 from vault.logical.token import Token, TokenKind
@@ -12,30 +14,114 @@ from vault.modules.auth.cidr import is_bound_to
 from vault.modules.auth.parameters import choose_kind
 from vault.modules.auth.tokens import Issued, TokenStore
 from vault.modules.auth.ttl import Grant, grant_ttl
+from vault.modules.identity.mfa.check import Runner, SecondFactors
+from vault.modules.identity.mfa.pending import Pending, PendingLogins
+from vault.modules.identity.mfa.table import Enforcement
 from vault.modules.identity.store import IdentityStore
 from vault.modules.policy.name import DEFAULT, ROOT, parse_policy_names
+from vault.mounts import Mounts
+from vault.secret import Secret
+from vault.storage.transaction import Transaction
+from vault.wrapping import Wrapping
+
+_NO_TOKEN = Auth(
+    client_token=Secret(""), accessor="", policies=(), token_policies=(), lease_duration_seconds=0, renewable=False, orphan=False
+)
+_NOT_NEEDED = "Found MFA header but failed to find MFA Enforcement Config"
+_UNFINISHED = (
+    "A login request was issued that is subject to MFA validation. Please make sure to validate the login by sending another request to "
+    "mfa/validate endpoint."
+)
 
 
 class Logins:
     """Completes logins within their transaction."""
 
-    def __init__(self, tokens: TokenStore, identity: IdentityStore) -> None:
+    def __init__(self, tokens: TokenStore, identity: IdentityStore, mounts: Mounts, wrapping: Wrapping, store: Runner) -> None:
         self._tokens = tokens
         self._identity = identity
+        self._mounts = mounts
+        self._wrapping = wrapping
+        self._factors = SecondFactors(store)
+        self._pending = PendingLogins(tokens.hash_id)
 
     def complete(self, context: SystemContext, login: Login, response: Response) -> Response:
-        """Return the answer with a token in place of the login; raises PermissionDenied for those who may not have one."""
-        parameters = login.parameters
-        if not is_bound_to(parameters.token_bound_cidrs, context.request.remote_address):
-            raise PermissionDenied
+        """Return the answer with a token in place of the login, or with what is still asked for one.
+
+        Raises PermissionDenied for those who may not have one.
+        """
+        _require_address(context, login)
         standing = self._identity.recognise(context.transaction, context.mount, login) if login.alias else None
+        enforcements = self._list_enforcements(context, standing)
+        if standing is not None and enforcements:
+            if not context.request.second_factors:
+                return self._postpone(context, login, standing, enforcements, response)
+            try:
+                self._factors.require(context, standing.entity_id, enforcements, context.request.second_factors)
+            except SecondFactorFailed:
+                raise PermissionDenied from None
+        elif context.request.second_factors:
+            response = replace(response, warnings=(*response.warnings, _NOT_NEEDED))
+        return self._issue(context, login, standing, response)
+
+    def finish(self, context: SystemContext, request_id: str, factors: tuple[SecondFactor, ...]) -> Response:
+        """Return the token of a login that waited for its second factor, as the login would have: what holds now decides."""
+        pending = self._pending.take(context.transaction, request_id, context.now)
+        mount = next((row for row in self._mounts.table(context.transaction).mounts if row.uuid == pending.mount_uuid), None)
+        standing = self._identity.find_standing(context.transaction, pending.entity_id)
+        if mount is None or mount.tainted or not pending.path.startswith(mount.path) or standing is None:
+            raise PermissionDenied
+        wrap = context.request.wrap_ttl_seconds or pending.wrap_ttl_seconds
+        request = replace(context.request, path=pending.path, wrap_ttl_seconds=wrap)
+        inner = replace(context, request=request, mount=mount)
+        _require_address(inner, pending.login)
+        self._factors.require(inner, standing.entity_id, self._list_enforcements(inner, standing), factors)
+        response = self._issue(inner, pending.login, standing, Response())
+        return self._wrapping.wrap(inner.transaction, response, request) if wrap else response
+
+    def tidy(self, run: Callable[[Callable[[Transaction], bool]], bool], now: Callable[[], float]) -> None:
+        """Forget the logins that nobody has finished in time."""
+        while run(lambda transaction: self._pending.tidy(transaction, now())):
+            pass
+
+    def _list_enforcements(self, context: SystemContext, standing: Standing | None) -> tuple[Enforcement, ...]:
+        """Return what a login has to satisfy; raises PermissionDenied for those who never can, whatever they bring."""
         if standing is not None and standing.disabled:
             raise PermissionDenied
+        enforcements = self._factors.list_enforcements(context.transaction, context.mount, standing)
+        if enforcements and standing is None:  # nobody's secret could be asked for
+            raise PermissionDenied
+        return enforcements
+
+    def _postpone(
+        self, context: SystemContext, login: Login, standing: Standing, enforcements: tuple[Enforcement, ...], response: Response
+    ) -> Response:
+        pending = Pending(
+            entity_id=standing.entity_id,
+            mount_uuid=context.mount.uuid,
+            path=context.request.path,
+            login=login,
+            wrap_ttl_seconds=context.request.wrap_ttl_seconds,
+        )
+        requirement = {
+            "mfa_request_id": self._pending.put(context.transaction, pending, context.now),
+            "mfa_constraints": self._factors.describe(context.transaction, enforcements),
+        }
+        return replace(
+            response, login=None, auth=replace(_NO_TOKEN, mfa_requirement=requirement), warnings=(*response.warnings, _UNFINISHED)
+        )
+
+    def _issue(self, context: SystemContext, login: Login, standing: Standing | None, response: Response) -> Response:
         token, grant = _draft(context, login, standing)
         if login.session:
             token = _bind(context, login.session, token)
         issued = self._tokens.create(context.transaction, token)
         return replace(response, login=None, auth=to_auth(issued, standing, login), warnings=(*response.warnings, *grant.warnings))
+
+
+def _require_address(context: SystemContext, login: Login) -> None:
+    if not is_bound_to(login.parameters.token_bound_cidrs, context.request.remote_address):
+        raise PermissionDenied
 
 
 def _draft(context: SystemContext, login: Login, standing: Standing | None) -> tuple[Token, Grant]:
@@ -73,6 +159,7 @@ def _draft(context: SystemContext, login: Login, standing: Standing | None) -> t
         uses_left=(parameters.token_num_uses or None) if is_service else None,
         bound_cidrs=(address,) if parameters.token_strictly_bind_ip else parameters.token_bound_cidrs,
         memory=dict(login.memory) if is_service else {},
+        login_role=login.role,
     )
     return token, grant
 

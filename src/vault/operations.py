@@ -46,6 +46,7 @@ class Sources:
     mounts: Mounts
     broker: Broker
     physical: Postgres
+    recount: Callable[[], None]
 
 
 class Operations:
@@ -55,7 +56,7 @@ class Operations:
         self._settings = settings
         self._clock = clock
         self.observer = Observer(Shared(settings.threads, page), clock)
-        self._quotas = Quotas(Windows(lambda group: page.lock(WINDOW_LOCK + group)), clock)
+        self.quotas = Quotas(Windows(lambda group: page.lock(WINDOW_LOCK + group)), clock)
         self._cors = Cors(settings.cors_allowed_origins)
         self._levels = LogLevels(page)
         self._sampler: Sampler | None = None
@@ -68,7 +69,7 @@ class Operations:
 
     def make_gate(self, store: Store, is_open: Callable[[], bool]) -> Gate:
         """Return what decides about a request before it is read."""
-        return Gate(store, self._quotas, self._cors, self._levels, is_open)
+        return Gate(store, self.quotas, self._cors, self._levels, is_open)
 
     def paths(self, sources: Sources) -> tuple[Path, ...]:
         """Return the tables."""
@@ -77,7 +78,7 @@ class Operations:
         return (
             *MetricsPaths(metrics, self.observer, self._clock, self._refresh, prometheus=enabled).paths(),
             *CorsPaths(self._cors).paths(),
-            *QuotaPaths(self._quotas, sources.mounts).paths(),
+            *QuotaPaths(sources.mounts, sources.recount).paths(),
             *LoggerPaths(self._levels).paths(),
             *StatePaths(self._settings).paths(),
             *ui_header_paths(),

@@ -108,6 +108,21 @@ def parse_networks(value: Any) -> tuple[IPv4Network | IPv6Network, ...]:
         raise ValueError("IP addresses or networks, like 10.0.0.0/8") from None
 
 
+def parse_header(value: Any) -> str:
+    """Read the name of a header; one with an underscore never arrives."""
+    if not re.fullmatch(r"[A-Za-z0-9-]*", parse_text(value), re.ASCII):
+        raise ValueError("the name of a header, of letters, digits and -")
+    return str(value)
+
+
+def parse_decoders(value: Any) -> tuple[str, ...]:
+    """Read the steps by which a header becomes a certificate."""
+    names = tuple(name.upper() for name in parse_list(value))
+    if not names or not set(names) <= {"URL", "BASE64", "DER"}:
+        raise ValueError("URL, BASE64 or DER, in the order in which they are applied")
+    return names
+
+
 def parse_origins(value: Any) -> tuple[str, ...]:
     """Read the origins of pages, exactly as browsers send them."""
     origins = parse_list(value)
@@ -238,6 +253,18 @@ LISTENER = (
     Option(name="x_forwarded_for_hop_skips", parse=whole_number(0, 100), default=constant(0), help="Addresses to skip from the right."),
     Option(name="x_forwarded_for_reject_not_authorized", parse=parse_switch, default=_on, help="Refuse the header from any other peer."),
     Option(name="x_forwarded_for_reject_not_present", parse=parse_switch, default=_on, help="Refuse requests without the header."),
+    Option(
+        name="x_forwarded_for_client_cert_header",
+        parse=parse_header,
+        default=_nothing,
+        help="Header in which those proxies hand on a client's certificate.",
+    ),
+    Option(
+        name="x_forwarded_for_client_cert_header_decoders",
+        parse=parse_decoders,
+        default=constant(("BASE64",)),
+        help="How to decode it, in order: URL, BASE64, DER.",
+    ),
     Option(name="max_request_size", parse=whole_number(1, 2**31), default=constant(None), help="As at the top level, for this listener."),
     Option(name="disable_unauthed_rekey_endpoints", parse=parse_switch, default=_on, help="sys/rekey needs a token."),
     Option(name="disable_unauthed_generate_root_endpoints", parse=parse_switch, default=_on, help="sys/generate-root needs a token."),

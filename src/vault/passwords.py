@@ -1,17 +1,20 @@
 """Password hashing of one worker: on a thread of its own, in turn, with less right to the processor than those who answer requests.
 
-The thread begins with the first password, after the fork. What a password check costs is nothing to the requests beside it: the library
-gives up the interpreter while it hashes, and the kernel prefers every other thread.
+The thread begins with the first password, after the fork. The library gives up the interpreter while it hashes, and the kernel takes the
+processor away from an idle thread at once when any other wakes up: to be nice would hold it up for milliseconds. Where nothing is
+left over for such a thread, another one that is only nice helps, so that logins are slow on a busy machine but never stand still.
 """
 
 import os
 import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from vault import limits
+from vault.clock import Clock
 from vault.crypto import passwords
 from vault.errors import Overloaded
 from vault.secret import Secret
@@ -20,17 +23,23 @@ from vault.telemetry.observer import Observer
 
 T = TypeVar("T")
 
-_NICENESS = 10  # enough to give way; with 19, logins would starve on a machine that is never idle
+_Item = tuple[Callable[[], Any], Future[Any]]
+_NICENESS = 10  # a tenth of a processor that others would use up
+_PATIENCE_SECONDS = 1.0  # four times what a hash takes on a processor of its own
 
 
 class PasswordHasher:
     """Hashes and checks passwords."""
 
-    def __init__(self, observer: Observer) -> None:
+    def __init__(self, observer: Observer, clock: Clock) -> None:
         self._observer = observer
+        self._monotonic = clock.monotonic
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._work: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = queue.SimpleQueue()
+        self._current: _Item | None = None
+        self._begun_at = 0.0
+        self._helps = False
+        self._work: queue.SimpleQueue[_Item] = queue.SimpleQueue()
 
     def hash(self, password: Secret) -> str:
         """Return a new hash of a password."""
@@ -48,11 +57,13 @@ class PasswordHasher:
         future: Future[T] = Future()
         self._start()
         self._work.put((work, future))
-        try:
-            return future.result(limits.PASSWORD_SECONDS_MAX)
-        except TimeoutError:
-            future.cancel()
-            raise Overloaded from None
+        deadline = self._monotonic() + limits.PASSWORD_SECONDS_MAX
+        while (left := deadline - self._monotonic()) > 0:
+            with suppress(TimeoutError):
+                return future.result(min(left, _PATIENCE_SECONDS))
+            self._help()
+        future.cancel()
+        raise Overloaded
 
     def _start(self) -> None:
         with self._lock:
@@ -61,13 +72,43 @@ class PasswordHasher:
                 self._thread.start()
 
     def _serve(self) -> None:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        """Hash whenever nobody else has use for the processor."""
+        with suppress(OSError):  # where it is not allowed, it is a thread like others
+            os.sched_setscheduler(threading.get_native_id(), os.SCHED_IDLE, os.sched_param(0))
         while True:
-            work, future = self._work.get()
-            if not future.set_running_or_notify_cancel():
-                continue
-            try:
-                future.set_result(work())
-            except BaseException as error:  # noqa: BLE001 - it belongs to who asked
-                future.set_exception(error)
-            del work, future  # no password stays here while nobody comes
+            item = self._work.get()
+            self._begun_at, self._current = self._monotonic(), item
+            _hash(*item)
+            self._current = None
+            del item  # no password stays here while nobody comes
+
+    def _help(self) -> None:
+        """Hash with more right to the processor where one hash takes so long that there is no processor left over."""
+        with self._lock:
+            current = self._current
+            if current is None or self._monotonic() - self._begun_at < _PATIENCE_SECONDS or self._helps:
+                return
+            self._helps = True
+        threading.Thread(target=self._serve_queue, args=(current,), name="passwords-help", daemon=True).start()
+
+    def _serve_queue(self, item: _Item) -> None:
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        with suppress(queue.Empty):
+            while True:
+                _hash(*item)
+                item = self._work.get_nowait()
+        self._helps = False
+
+
+def _hash(work: Callable[[], Any], future: Future[Any]) -> None:
+    """Do the work; where two threads do it, the first one has done it."""
+    if future.cancelled() or future.done():
+        return
+    with suppress(InvalidStateError):
+        try:
+            future.set_result(work())
+        except InvalidStateError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - it belongs to who asked
+            future.set_exception(error)

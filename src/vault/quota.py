@@ -1,14 +1,15 @@
-"""Rate-limit quotas: which rule a request falls under, and whether its client has a request left.
+"""Quotas: which rule a request or a lease falls under, and whether the client of a request has one left.
 
-The rules are one encrypted row; every worker sees a change at its next request. The counters are in shared memory: a limit holds over
-all workers of a host, each host counts for itself, and a restart of the server begins anew.
+The rules are one encrypted row; every worker sees a change at its next request. The counters of rate limits are in shared memory: a limit
+holds over all workers of a host, each host counts for itself, and a restart of the server begins anew. Leases: see `lease_quota`.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address, ip_address
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -37,6 +38,7 @@ class Rule:
 
     name: str
     path: str = ""
+    role: str = ""  # of the auth mount that is the path
     rate: float
     interval_seconds: int = 1
     block_seconds: int = 0
@@ -47,6 +49,18 @@ class Rule:
     def limit(self) -> int:
         """Return how many requests of one client a window has."""
         return math.ceil(self.rate)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseRule:
+    """How many leases there may be. `path` is as that of a rate limit."""
+
+    name: str
+    path: str = ""
+    role: str = ""
+    max_leases: int
+    inheritable: bool = False
+    revision: str  # names the counters; another place begins with others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,33 +78,45 @@ class StoredQuotas:
 
     rules: Mapping[str, Rule] = field(default_factory=dict)
     config: QuotaConfig = QuotaConfig()
+    leases: Mapping[str, LeaseRule] = field(default_factory=dict)
+    # Folders of lease ids whose leases may belong to other rules now, each with what tells one change from the next.
+    uncounted: Mapping[str, str] = field(default_factory=dict)
 
 
-class Table:
-    """The rules, ready to be asked."""
+class Placed(Protocol):
+    """What every rule has."""
 
-    def __init__(self, stored: StoredQuotas) -> None:
-        self.stored = stored
-        rules = stored.rules.values()
-        self._whole = next((rule for rule in rules if not rule.path), None)
-        self._exact = {rule.path: rule for rule in rules if rule.path and not rule.path.endswith(("/", "*"))}
-        stars = sorted((rule for rule in rules if rule.path.endswith("*")), key=lambda rule: -len(rule.path))
+    @property
+    def path(self) -> str:
+        """Return where it holds."""
+
+    @property
+    def role(self) -> str:
+        """Return for which role of a mount."""
+
+
+P = TypeVar("P", bound=Placed)
+
+
+class Places(Generic[P]):
+    """Rules by where they hold."""
+
+    def __init__(self, rules: Iterable[P]) -> None:
+        placed = tuple(rules)
+        plain = [rule for rule in placed if not rule.role]
+        self.any = bool(plain)
+        self.roles = {(rule.path, rule.role): rule for rule in placed if rule.role}
+        self.mounts_with_roles = frozenset(path for path, _ in self.roles)
+        self._whole = next((rule for rule in plain if not rule.path), None)
+        self._exact = {rule.path: rule for rule in plain if rule.path and not rule.path.endswith(("/", "*"))}
+        stars = sorted((rule for rule in plain if rule.path.endswith("*")), key=lambda rule: -len(rule.path))
         self._stars = tuple((rule.path[:-1], rule) for rule in stars)
-        mounts = sorted((rule for rule in rules if rule.path.endswith("/")), key=lambda rule: -len(rule.path))
+        mounts = sorted((rule for rule in plain if rule.path.endswith("/")), key=lambda rule: -len(rule.path))
         self._mounts = tuple((rule.path, rule) for rule in mounts)
-        self._exempt = frozenset(path for path in stored.config.exempt_paths if not path.endswith("*"))
-        self._exempt_below = tuple(path[:-1] for path in stored.config.exempt_paths if path.endswith("*"))
 
-    @classmethod
-    def decode(cls, value: bytes) -> "Table":
-        """Return the table stored as `value`."""
-        return cls(msgspec.json.decode(value, type=StoredQuotas))
-
-    def find_rule(self, path: str) -> Rule | None:
-        """Return the most specific rule: of the path, of the longest prefix, of the mount, of everything."""
+    def find(self, path: str) -> P | None:
+        """Return the most specific rule that is for all roles: of the path, of the longest prefix, of the mount, of everything."""
         named = path.removesuffix("/")
-        if not self.stored.rules or named in self._exempt or named.startswith(self._exempt_below):
-            return None
         found = self._exact.get(named)
         if found is not None:
             return found
@@ -101,8 +127,56 @@ class Table:
             or self._whole
         )
 
+    def find_for_role(self, path: str, role: str) -> P | None:
+        """Return the most specific rule of all."""
+        if role:
+            for mount in self.mounts_with_roles:
+                if path.startswith(mount) and (mount, role) in self.roles:
+                    return self.roles[mount, role]
+        return self.find(path)
+
+
+class Table:
+    """The rules, ready to be asked."""
+
+    def __init__(self, stored: StoredQuotas) -> None:
+        self.stored = stored
+        self.rates = Places(stored.rules.values())
+        self.leases = Places(stored.leases.values())
+        self._exempt = frozenset(path for path in stored.config.exempt_paths if not path.endswith("*"))
+        self._exempt_below = tuple(path[:-1] for path in stored.config.exempt_paths if path.endswith("*"))
+
+    @classmethod
+    def decode(cls, value: bytes) -> "Table":
+        """Return the table stored as `value`."""
+        return cls(msgspec.json.decode(value, type=StoredQuotas))
+
+    def find_rule(self, path: str) -> Rule | None:
+        """Return the most specific rate limit, unless the path is exempt."""
+        return self.rates.find(path) if self.rates.any and not self._is_exempt(path) else None
+
+    def find_role_rule(self, mount_path: str, role: str, path: str) -> Rule | None:
+        """Return the rate limit of a role, unless the path is exempt."""
+        rule = self.rates.roles.get((mount_path, role))
+        return None if rule is None or self._is_exempt(path) else rule
+
+    def _is_exempt(self, path: str) -> bool:
+        named = path.removesuffix("/")
+        return named in self._exempt or named.startswith(self._exempt_below)
+
 
 _EMPTY = Table(StoredQuotas())
+
+
+def read_table(transaction: Transaction) -> Table:
+    """Return the quotas; parsed once per change and worker."""
+    entry: Entry | None = transaction.get(TABLE)
+    return _EMPTY if entry is None else entry.decode(Table.decode)
+
+
+def save_table(transaction: Transaction, stored: StoredQuotas) -> None:
+    """Store the quotas."""
+    transaction.put(TABLE, msgspec.json.encode(stored))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,26 +195,6 @@ class Quotas:
         self._windows = windows
         self._monotonic = clock.monotonic
         self._known: Table = _EMPTY
-
-    def table(self, transaction: Transaction) -> Table:
-        """Return the quotas; parsed once per change and worker."""
-        entry: Entry | None = transaction.get(TABLE)
-        return _EMPTY if entry is None else entry.decode(Table.decode)
-
-    def save(self, transaction: Transaction, stored: StoredQuotas) -> None:
-        """Store the quotas."""
-        transaction.put(TABLE, msgspec.json.encode(stored))
-
-    def follow_mount(self, transaction: Transaction, source: str, target: str) -> None:
-        """Take the quotas of a mount along to its new path, counters and all; without one they end with it."""
-        stored = self.table(transaction).stored
-        rules = {
-            name: replace(rule, path=target + rule.path.removeprefix(source)) if rule.path.startswith(source) else rule
-            for name, rule in stored.rules.items()
-            if target or not rule.path.startswith(source)
-        }
-        if rules != stored.rules:
-            self.save(transaction, replace(stored, rules=rules))
 
     def admit(self, store: Store | None, path: str, address: str) -> Standing | None:
         """Count a request; return where its client stands if it shall be told. Raises RateLimited."""
@@ -162,12 +216,34 @@ class Quotas:
             self._known = _EMPTY if entry is None else entry.decode(Table.decode)
         else:
             with suppress(VaultError):
-                self._known = self.table(store.read())
+                self._known = read_table(store.read())
         return self._known
+
+    def admit_role(self, table: Table, mount_path: str, role: str, path: str, address: str) -> None:
+        """Count a login for a role; raises RateLimited. It has been counted as a request before."""
+        rule = table.find_role_rule(mount_path, role, path)
+        if rule is None:
+            return
+        turn = self._take(rule, address)
+        if not turn.allowed:
+            tells = table.stored.config.response_headers
+            raise RateLimited(path, limit=rule.limit, reset_seconds=math.ceil(turn.reset_seconds), tells=tells)
 
     def _take(self, rule: Rule, address: str) -> Turn:
         subject = f"{rule.revision}\0{_name_client(address)}".encode()
         return self._windows.take(subject, rule.limit, rule.interval_seconds, rule.block_seconds, self._monotonic())
+
+
+R = TypeVar("R", Rule, LeaseRule)
+
+
+def follow(rules: Mapping[str, R], source: str, target: str) -> dict[str, R]:
+    """Return the rules with those of a mount at its new path; without one they are left out."""
+    return {
+        name: replace(rule, path=target + rule.path.removeprefix(source)) if rule.path.startswith(source) else rule
+        for name, rule in rules.items()
+        if target or not rule.path.startswith(source)
+    }
 
 
 def _name_client(address: str) -> str:

@@ -42,6 +42,8 @@ class Proxies:
     hop_skips: int = 0
     reject_not_authorized: bool = True
     reject_not_present: bool = True
+    certificate_header: str = ""  # in which proxies hand on the certificate of their client; empty: they do not
+    certificate_decoders: tuple[str, ...] = ("BASE64",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

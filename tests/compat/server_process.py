@@ -175,6 +175,17 @@ def dev_server(kind: str, folder: Path) -> Iterator[Server]:
 
 
 @contextmanager
+def listening_dev_server(folder: Path, listeners: str) -> Iterator[Server]:
+    """Run our -dev server with further listeners beside its plain one."""
+    address = free_address()
+    config = folder / "listeners.hcl"
+    config.write_text(f'listener "tcp" {{\n  address = "{address}"\n  tls_disable = true\n}}\n{listeners}')
+    command = [str(BIN / "health-vault"), "server", "-dev", f"-dev-root-token-id={ROOT_TOKEN}", f"-config={config}"]
+    with _running(OURS, [*command, "--workers", str(WORKER_COUNT)], address, folder) as server:
+        yield server
+
+
+@contextmanager
 def configured_server(kind: str, folder: Path, storage: str = 'storage "inmem" {}\n') -> Iterator[Server]:
     """Run a server from a configuration file: neither initialised nor unsealed unless its storage already is."""
     address = free_address()

@@ -12,9 +12,13 @@ import pytest
 
 from tests.compat.differential import (
     address,
+    approle,
+    identity,
+    jwt,
     kv1,
     kv2,
     leases,
+    mfa,
     mounts,
     oidc,
     operations,
@@ -31,9 +35,13 @@ from tests.compat.wire import NO_ANSWER, Answer
 
 TABLES: dict[str, tuple[Case, ...]] = {
     "address": address.TABLE,
+    "approle": approle.TABLE,
+    "identity": identity.TABLE,
+    "jwt": jwt.TABLE,
     "kv1": kv1.TABLE,
     "kv2": kv2.TABLE,
     "leases": leases.TABLE,
+    "mfa": mfa.TABLE,
     "mounts": mounts.TABLE,
     "oidc": oidc.TABLE,
     "operations": operations.TABLE,

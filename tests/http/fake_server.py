@@ -77,7 +77,7 @@ class Peer:
     """Answers with the certificate that the client showed."""
 
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
-        response.data = request.env["health_vault.peer_certificate"]() or b""
+        response.data = b"".join(request.env["health_vault.certificates"]())
 
 
 class FakeApplication(Application):

@@ -18,7 +18,7 @@ from vault.logical.args import parse_bool, parse_duration
 from vault.logical.envelope import build_envelope
 from vault.logical.json import encode
 from vault.logical.operation import Operation
-from vault.logical.request import EMPTY, Request
+from vault.logical.request import EMPTY, Request, SecondFactor, no_certificates
 from vault.logical.response import Response
 from vault.secret import Secret
 
@@ -87,6 +87,7 @@ def decode_request(environ: Mapping[str, Any], request_id: str, admit: Callable[
     else:
         operation, path, data = _read_query(target, operation, path)
     wrap = environ.get("HTTP_X_VAULT_WRAP_TTL")
+    factors = environ.get("HTTP_X_VAULT_MFA")
     return Request(
         id=request_id,
         operation=operation,
@@ -96,11 +97,13 @@ def decode_request(environ: Mapping[str, Any], request_id: str, admit: Callable[
         is_bearer=authorization.startswith("Bearer ") and "HTTP_X_VAULT_TOKEN" not in environ,
         basic=parse_basic(authorization),
         wrap_ttl_seconds=_parse_wrap_ttl(wrap) if wrap else None,
+        second_factors=_parse_factors(factors) if factors else (),
         headers=Headers(environ),
         remote_address=environ.get("REMOTE_ADDR", ""),
         remote_port=int(environ.get("REMOTE_PORT") or 0),
         open_doors=environ.get("health_vault.open_doors", NO_DOORS),
         heard=heard,
+        show_certificates=environ.get("health_vault.certificates", no_certificates),
     )
 
 
@@ -175,6 +178,22 @@ def _parse_wrap_ttl(text: str) -> int | None:
     if seconds < 0:
         raise InvalidRequest("error parsing X-Vault-Wrap-TTL header: requested wrap ttl cannot be negative")
     return seconds or None
+
+
+def _parse_factors(text: str) -> tuple[SecondFactor, ...]:
+    """Read `method:code`, several of them where servers have joined repeated headers with a comma."""
+    parts = [part.strip(" ") for part in text.split(",")]
+    if len(parts) > limits.MFA_FACTORS_MAX:
+        raise InvalidRequest(f"failed to parse X-Vault-MFA header: more than {limits.MFA_FACTORS_MAX} methods")
+    return tuple(_parse_factor(part) for part in parts)
+
+
+def _parse_factor(text: str) -> SecondFactor:
+    method, colon, code = text.partition(":")
+    for missing, what in ((not method, "name or ID"), (colon and not code, "value")):
+        if missing:
+            raise InvalidRequest(f'failed to parse X-Vault-MFA header: invalid data in header "X-Vault-MFA"; missing method {what}')
+    return SecondFactor(method=method, code=Secret(code.removeprefix("passcode=")))
 
 
 def describe_refused(environ: Mapping[str, Any], request_id: str) -> Request:

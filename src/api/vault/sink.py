@@ -179,6 +179,10 @@ class Sink:
         try:
             answer = encode_response(request, self._core.handle(request))
             return echo_namespace(environ, answer) if "HTTP_X_VAULT_NAMESPACE" in environ else answer
+        except RateLimited as limited:  # by the quota of a role, which says more of it than that of the path
+            if entry is not None:
+                entry.standing = None
+            return replace(encode_error(limited), headers=tuple(_list_limit(limited)))
         except VaultError as error:
             if error.__cause__ is not None:
                 log_unexpected(error.__cause__, request_id)

@@ -13,6 +13,7 @@ STATUS: dict[type[errors.VaultError], int] = {
     errors.Conflict: 409,
     errors.TooLarge: 413,
     errors.UnsupportedMediaType: 415,
+    errors.LeaseLimited: 429,
     errors.RateLimited: 429,
     errors.HeaderTooLarge: 431,
     errors.OutcomeUnknown: 500,

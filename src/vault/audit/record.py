@@ -23,7 +23,9 @@ from vault.logical.token import Token
 
 NO_HEADERS: Mapping[str, bool] = MappingProxyType({})
 _NO_TOKEN = b'{"token_type":"default"}'
-ALWAYS_HASHED = frozenset({"authorization", "cookie", "proxy-authorization", "x-bao-token", "x-vault-token"})  # carry credentials
+ALWAYS_HASHED = frozenset(
+    {"authorization", "cookie", "proxy-authorization", "x-bao-token", "x-vault-mfa", "x-vault-token"}
+)  # carry credentials
 _COUNTED = ("keys", "key_info")
 
 

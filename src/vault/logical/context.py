@@ -42,6 +42,8 @@ class SystemContext(Context):
     acl: Acl
     backend: "Backend"
     match: "Match"
+    # What is done once for the request, however often its handler runs.
+    kept: dict[str, Any] = field(default_factory=dict)
     # Run after the commit: effects outside storage (the seal state) must not happen for a request that was refused.
     after_commit: list[Callable[[], None]] = field(default_factory=list)
     # Run if the request is refused after all: takes back an effect that the answer had to show already (an unseal).

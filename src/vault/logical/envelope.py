@@ -35,6 +35,8 @@ def build_envelope(response: Response, request_id: str) -> dict[str, Any]:
 
 
 def _auth(auth: Auth) -> Mapping[str, Any]:
+    if auth.mfa_requirement is not None:
+        return _unfinished(auth)
     return {
         "client_token": auth.client_token.reveal(),
         "accessor": auth.accessor,
@@ -49,6 +51,23 @@ def _auth(auth: Auth) -> Mapping[str, Any]:
         "orphan": auth.orphan,
         "mfa_requirement": auth.mfa_requirement,
         "num_uses": auth.num_uses,
+    }
+
+
+def _unfinished(auth: Auth) -> Mapping[str, Any]:
+    """Return what stands for a token that there is not yet."""
+    return {
+        "client_token": "",
+        "accessor": "",
+        "policies": None,
+        "metadata": None,
+        "lease_duration": 0,
+        "renewable": False,
+        "entity_id": "",
+        "token_type": "default",
+        "orphan": False,
+        "mfa_requirement": auth.mfa_requirement,
+        "num_uses": 0,
     }
 
 

@@ -29,6 +29,7 @@ class Login:
     alias: str = ""  # its name at this mount, in its one spelling; empty: it belongs to no entity
     alias_metadata: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     groups: tuple[str, ...] = ()  # names at this mount of the external groups that it is in
+    keeps_groups: bool = False  # of a renewal: nobody could be asked for the groups of now, so they stay as they are
     display_name: str = ""  # the name of the mount is put in front
     metadata: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     policies: tuple[str, ...] = ()  # beside those of the parameters

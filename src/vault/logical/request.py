@@ -1,6 +1,6 @@
 """One request as the core sees it: canonical, bounded, frozen. Made only by the delivery layer."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -10,6 +10,19 @@ from vault.logical.realm import ROOT_REALM, Realm
 from vault.secret import Secret
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+def no_certificates() -> tuple[bytes, ...]:
+    """Return what a client shows who shows no certificate."""
+    return ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecondFactor:
+    """What a login brings besides its credentials, for one method of MFA."""
+
+    method: str  # its id or name
+    code: Secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +50,7 @@ class Request:
     basic: BasicCredentials | None = None
     realm: Realm = ROOT_REALM
     wrap_ttl_seconds: int | None = None
+    second_factors: tuple[SecondFactor, ...] = ()
     # By names in lower case, for the record only: nothing is decided by them. Tokens are among them.
     headers: Mapping[str, str] = field(default_factory=lambda: EMPTY, repr=False, compare=False)
     remote_address: str = ""
@@ -44,3 +58,10 @@ class Request:
     # Groups of endpoints that the listener lets anybody use, by name.
     open_doors: frozenset[str] = frozenset()
     heard: bool = False  # of what other hosts wrote before it came: somebody has asked already
+    # Asked only by who judges certificates: most requests never look at theirs.
+    show_certificates: Callable[[], tuple[bytes, ...]] = field(default=no_certificates, repr=False, compare=False)
+
+    @property
+    def client_certificate(self) -> bytes | None:
+        """Return the certificate that the client showed, in DER. Nobody has judged it; the client does hold its key."""
+        return next(iter(self.show_certificates()), None)

@@ -41,6 +41,8 @@ class Token:
     session: str = ""  # path of the row that says whether such tokens are still good; empty: there is none
     stamp: str = ""  # its value when the token was made
     memory: Mapping[str, str] = field(default_factory=dict)  # of the auth method, for renewals; never shown
+    login_role: str = ""  # of the auth mount that made it
+    charge: str = ""  # to which counter of a lease-count quota its lease was put; empty: none
     revoked: bool = False  # revocation has begun
     spares_children: bool = False  # that revocation makes orphans of the children
 

@@ -6,7 +6,16 @@ label may hold is decided here: operations and outcomes are fixed, mounts come f
 
 from enum import IntEnum
 
-from vault.errors import InvalidRequest, NotFound, PermissionDenied, RateLimited, UnsupportedOperation, UnsupportedPath, VaultError
+from vault.errors import (
+    InvalidRequest,
+    LeaseLimited,
+    NotFound,
+    PermissionDenied,
+    RateLimited,
+    UnsupportedOperation,
+    UnsupportedPath,
+    VaultError,
+)
 from vault.host import AUDIT_SLOTS
 from vault.logical.operation import Operation
 
@@ -14,6 +23,7 @@ OUTCOMES = ("ok", "denied", "limited", "refused", "failed")
 # Upper bounds in seconds; a cached read takes a third of a millisecond, and the longest answer five seconds.
 BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 _REFUSALS: tuple[tuple[type[VaultError], int], ...] = (
+    (LeaseLimited, 2),
     (RateLimited, 2),
     (PermissionDenied, 1),
     (InvalidRequest, 3),

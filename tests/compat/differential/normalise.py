@@ -48,7 +48,11 @@ PARSER_TEXTS = (
     (re.compile(r"(time: (?:invalid duration|missing unit|unknown unit)|multiplication of durations resulted).*", re.DOTALL), "<duration>"),
     (re.compile(r"strconv\..*|illegal base64.*", re.DOTALL), "<parser>"),
     (re.compile(r"TTL of \".*?\" exceeded the effective max_ttl of \".*?\""), "TTL of <ttl> exceeded the effective max_ttl of <ttl>"),
+    (re.compile(r"methodID: \[[0-9a-f-]{36}\]"), "methodID: [<uuid>]"),
     (re.compile(r"must match .*", re.DOTALL), "must match <pattern>"),
+    (re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "<uuid>"),
+    # Names that a server chooses.
+    (re.compile(r"^(entity|group)_[0-9a-f]{8}(?:\.root)?$"), r"<\1 name>"),
 )
 # Every token id is stored as an HMAC by us, also a chosen one, so there is nothing to warn of.
 WEAK_HASH = "Supplying a custom ID for the token uses the weaker SHA1 hashing"

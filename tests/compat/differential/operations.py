@@ -6,7 +6,7 @@ FRAMING = "a header that decides where an answer ends, or who may read it, is re
 SPLIT = "a value of more than one line is refused by us"
 STAR = "credentials for all origins are refused by us"
 NULL = "`null` is no origin for us"
-ROLES = "quotas of a role are not supported by us"
+LEASES = "quotas of leases are not offered by the reference"
 KINDS = "another kind of quota is refused by us, not taken for this one"
 PREFLIGHT = "204, as Vault answers"
 LATER = "not offered by us"
@@ -82,7 +82,9 @@ QUOTAS = (
     c("LIST", "sys/quotas/rate-limit"),
     c("GET", "sys/quotas"),
     c("GET", "sys/quotas/rate-limit"),
-    c("GET", "sys/quotas/lease-count/x"),
+    c("GET", "sys/quotas/lease-count/x", differs=LEASES),
+    c("LIST", "sys/quotas/lease-count", differs=LEASES),
+    c("POST", "sys/quotas/lease-count/x", {"max_leases": 0}, differs=LEASES, allowed=(400,)),
     c("POST", "sys/quotas/rate-limit/q", {}),
     c("POST", "sys/quotas/rate-limit/q", {"rate": 0}),
     c("POST", "sys/quotas/rate-limit/q", {"rate": -1}),
@@ -91,7 +93,10 @@ QUOTAS = (
     c("POST", "sys/quotas/rate-limit/q", {"rate": 1, "path": "secret", "interval": "-1"}),
     c("POST", "sys/quotas/rate-limit/q", {"rate": 1, "path": "secret", "block_interval": -1}),
     c("POST", "sys/quotas/rate-limit/q", {"rate": 1, "path": "secret", "interval": "x"}),
-    c("POST", "sys/quotas/rate-limit/q", {"rate": 1, "path": "secret", "role": "x"}, differs=ROLES),
+    c("POST", "sys/quotas/rate-limit/q", {"rate": 1, "path": "secret", "role": "x"}),
+    c("POST", "sys/quotas/rate-limit/q", {"rate": 1, "role": "x"}),
+    c("POST", "sys/quotas/rate-limit/q", {"rate": 1, "path": "auth/token", "role": "x"}),
+    c("POST", "sys/quotas/rate-limit/q", {"rate": 1, "path": "auth/token/create", "role": "x"}),
     c("POST", "sys/quotas/rate-limit/q", {"rate": 1000, "path": "identity", "type": "lease-count"}, differs=KINDS, allowed=(400,)),
     c("DELETE", "sys/quotas/rate-limit/q"),
     c("POST", "sys/quotas/rate-limit/g", {"rate": 100000}),

@@ -156,6 +156,38 @@ def test_unassigned_person_gets_no_code(fleet: Fleet, provider: dict[str, Any], 
         closed.send_to_sign_in(closed.session(), person)
 
 
+def test_changes_of_a_person_hold_on_every_worker(fleet: Fleet, provider: dict[str, Any]) -> None:
+    """Who logged in with a password signs in by the groups of the entity; who leaves one or is disabled is not told about any more."""
+    write(fleet, "sys/auth/oidc-users", type="userpass")
+    write(fleet, "auth/oidc-users/users/eve", password="correct horse battery")
+    auth = fleet.once("POST", "auth/oidc-users/login/eve", {"password": "correct horse battery"}).body["auth"]
+    entity, token = auth["entity_id"], auth["client_token"]
+    inner = fleet.once("POST", "identity/group", {"name": "night", "member_entity_ids": entity}, fleet.root).data["id"]
+    outer = fleet.once("POST", "identity/group", {"name": "doctors", "member_group_ids": inner}, fleet.root).data["id"]
+    write(fleet, "identity/oidc/assignment/doctors", group_ids=outer)
+    app = register(fleet, provider, "ward", assignments="doctors")
+    session = app.session()
+    access = app.exchange(session, app.send_to_sign_in(session, token))["access_token"]
+
+    def ask() -> tuple[int, Any]:
+        answer = requests.get(app.provider["userinfo_endpoint"], headers={"Authorization": f"Bearer {access}"}, timeout=30)
+        return answer.status_code, answer.json().get("teams")
+
+    for path, change, back in (
+        (f"identity/group/id/{inner}", {"member_entity_ids": ""}, {"member_entity_ids": entity}),
+        (f"identity/group/id/{outer}", {"member_group_ids": ""}, {"member_group_ids": inner}),
+        (f"identity/entity/id/{entity}", {"disabled": True}, {"disabled": False}),
+    ):
+        assert [ask() for _ in range(8)] == [(200, ["night", "doctors"])] * 8
+        write(fleet, path, **change)
+        assert [ask() for _ in range(8)] == [(403, None)] * 8
+        with pytest.raises(AssertionError, match=r"access_denied|permission denied"):
+            app.send_to_sign_in(session, token)
+        write(fleet, path, **back)
+    assert fleet.once("DELETE", f"identity/entity/id/{entity}", token=fleet.root).status == 204
+    assert [ask() for _ in range(8)] == [(403, None)] * 8
+
+
 def test_code_used_by_many_at_once_is_good_for_one(app: App, person: str) -> None:
     """Of many exchanges of one code, spread over all workers, one gets tokens."""
     for _ in range(5):
@@ -187,6 +219,38 @@ def test_rotation_holds_on_every_worker(fleet: Fleet, provider: dict[str, Any], 
     assert app.verify(former)["sub"]
     location = app.send_to_sign_in(session, person)
     assert app.verify(app.exchange(session, location)["id_token"])["sub"]
+
+
+def test_nothing_refers_to_what_is_gone(fleet: Fleet) -> None:
+    """However writes and deletes meet: no role or client lacks its key or assignment, or has tokens that outlive the key."""
+    calls: list[tuple[str, str, dict[str, Any] | None]] = [
+        ("POST", "role/meet", {"key": "meet", "ttl": "1h"}),
+        ("DELETE", "key/meet", None),
+        ("POST", "client/meet", {"key": "meet", "assignments": "meet"}),
+        ("POST", "key/meet/rotate", {}),
+        ("POST", "key/meet", {"verification_ttl": 60, "algorithm": "ES256"}),
+        ("DELETE", "assignment/meet", None),
+    ]
+
+    def call(asked: tuple[str, str, dict[str, Any] | None]) -> int:
+        return fleet.once(asked[0], f"identity/oidc/{asked[1]}", asked[2], fleet.root).status
+
+    def read(path: str) -> Any:
+        answer = fleet.once("GET", f"identity/oidc/{path}", token=fleet.root)
+        return answer.data if answer.status == 200 else None
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        for turn in range(CALLERS):
+            write(fleet, "identity/oidc/assignment/meet", entity_ids="x")
+            write(fleet, "identity/oidc/key/meet", algorithm="ES256", verification_ttl="24h")
+            assert set(pool.map(call, calls[turn % 6 :] + calls[: turn % 6])) <= {204, 400}
+            key, role, client = read("key/meet"), read("role/meet"), read("client/meet")
+            limit = -1 if key is None else key["verification_ttl"]
+            assert role is None or role["ttl"] <= limit
+            assert client is None or client["id_token_ttl"] <= limit
+            assert client is None or read("assignment/meet") is not None
+            for path in ("role/meet", "client/meet"):
+                assert call(("DELETE", path, None)) == 204
 
 
 def test_audit_log_has_no_secrets(app: App, person: str) -> None:

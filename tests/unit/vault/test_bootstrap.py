@@ -26,6 +26,7 @@ PUBLIC = {
     "read sys/health",
     "read sys/leader",
     "read sys/wrapping/lookup",
+    "update sys/mfa/validate",
     "update sys/wrapping/lookup",
     "read sys/internal/ui/mounts",
     "read sys/internal/ui/mounts/{path*}",

@@ -12,6 +12,7 @@ from vault.logical.mount import Lifetimes
 from vault.logical.operation import Operation
 from vault.mounts import BUILT_IN, PATH, RESERVED, parse_mount_path
 from vault.revocation import Revoker
+from vault.secret import Secret
 
 
 def in_parallel(works: list[Callable[[], object]]) -> list[object]:
@@ -123,7 +124,7 @@ def test_new_mount_sees_nothing_of_an_old_one(world: World) -> None:
     assert not [path for path in world.rows.rows if path.startswith(old.storage_prefix)]
     world.write("sys/mounts/kv", type="kv")
     for worker in (world.first, world.worker()):
-        assert world.send_read("kv/a", worker) is None
+        assert world.send(Operation.READ, "kv/a", {}, worker=worker) is None
         assert world.list("kv/") == ()
     new = world.first.mounts.require(world.first.store.read(), "kv/")
     assert (new.uuid, new.accessor) != (old.uuid, old.accessor)
@@ -143,7 +144,7 @@ def test_half_removed_mount_is_closed_and_finished_by_others(world: World, after
                 world.read("kv/a")
             world.work()
         assert not [path for path in world.rows.rows if path.startswith((mount.storage_prefix, "sys/lease/kv/"))]
-        assert world.first.tokens.find(world.first.store.read(), world.secret(token)) is None
+        assert world.first.tokens.find(world.first.store.read(), Secret(token)) is None
         assert world.first.mounts.table(world.first.store.read()).find("kv/") is None
         if ended:
             assert step > 5

@@ -3,12 +3,14 @@
 import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
 import bcrypt
 import pytest
 
 from vault import limits
+from vault.clock import SystemClock
 from vault.errors import InvalidRequest, Overloaded
 from vault.passwords import PasswordHasher
 from vault.secret import Secret
@@ -19,16 +21,16 @@ from vault.waiting import Waiting
 @pytest.fixture
 def hasher() -> PasswordHasher:
     """Return a hasher that counts for nobody."""
-    return PasswordHasher(Observer())
+    return PasswordHasher(Observer(), SystemClock())
 
 
 def test_a_password_is_checked_on_a_thread_that_gives_way(hasher: PasswordHasher, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One thread for all, begun with the first password, nicer than those who answer."""
+    """One thread for all, begun with the first password, that runs when no other would."""
     found: list[tuple[int, int]] = []
     original = bcrypt.hashpw
 
     def note(password: bytes, salt: bytes) -> bytes:
-        found.append((threading.get_native_id(), os.getpriority(os.PRIO_PROCESS, threading.get_native_id())))
+        found.append((threading.get_native_id(), os.sched_getscheduler(threading.get_native_id())))
         return original(password, salt)
 
     stored = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
@@ -36,9 +38,29 @@ def test_a_password_is_checked_on_a_thread_that_gives_way(hasher: PasswordHasher
     assert hasher.check(Secret("right"), stored, 4)
     assert not hasher.check(Secret("wrong"), stored, 4)
     assert not hasher.check(Secret("right"), None, 4)
-    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     assert len({thread for thread, _ in found}) == 1
-    assert all(niceness > own for _, niceness in found)
+    assert {policy for _, policy in found} == {os.SCHED_IDLE}
+
+
+def test_a_thread_that_gets_no_processor_is_helped(hasher: PasswordHasher, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that wait are answered by another one, and what the first one finds in the end is dropped."""
+    first, go = threading.Event(), threading.Event()
+    original = bcrypt.hashpw
+
+    def starve(password: bytes, salt: bytes) -> bytes:
+        if os.sched_getscheduler(threading.get_native_id()) == os.SCHED_IDLE:
+            first.set()
+            go.wait(20)
+        return original(password, salt)
+
+    stored = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
+    monkeypatch.setattr(bcrypt, "hashpw", starve)
+    with ThreadPoolExecutor(4) as pool:
+        answers = [pool.submit(hasher.check, Secret(word), stored, 4) for word in ("right", "wrong", "right", "right")]
+        assert first.wait(5)
+        assert sorted(answer.result(10) for answer in answers) == [False, True, True, True]
+    go.set()
+    assert hasher.check(Secret("right"), stored, 4)
 
 
 def test_what_fails_there_is_raised_here(hasher: PasswordHasher) -> None:
@@ -62,10 +84,11 @@ def test_no_more_than_so_many_wait() -> None:
     waiting = Waiting()
     with ExitStack() as stack:
         for _ in range(limits.WAITING_MAX):
-            stack.enter_context(waiting.enter())
+            stack.enter_context(waiting.enter(stranger=True))
         with pytest.raises(Overloaded):
-            stack.enter_context(waiting.enter())
-    with waiting.enter():
+            stack.enter_context(waiting.enter(stranger=True))
+        stack.enter_context(waiting.enter(stranger=False))  # who has a token is not kept out by those who have none
+    with waiting.enter(stranger=True):
         pass
 
 
@@ -83,6 +106,6 @@ def test_who_waits_is_stood_in_for() -> None:
 
     waiting = Waiting()
     waiting.stand_in = stand_in
-    with pytest.raises(KeyError), waiting.enter():
+    with pytest.raises(KeyError), waiting.enter(stranger=False):
         raise KeyError
     assert inside == ["in", "out"]

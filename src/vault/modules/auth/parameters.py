@@ -102,9 +102,17 @@ def _check_batch(parameters: TokenParameters) -> None:
         raise InvalidRequest("'token_type' cannot be 'batch' or 'default-batch' when set to generate tokens with limited use count")
 
 
-def describe_parameters(parameters: TokenParameters, *, legacy: bool = False) -> dict[str, Any]:
-    """Return the parameters in the wire's names, with the older ones beside them where asked for."""
+def note_older(shown: tuple[str, ...], args: TokenParameterArgs) -> tuple[str, ...]:
+    """Return the older names that were the last ones to say something: Vault shows those beside the new names, and no others."""
+    used = {old for old, name in _OLDER.items() if getattr(args, old, None) is not None and getattr(args, name) is None}
+    replaced = {old for old, name in _OLDER.items() if getattr(args, name) is not None}
+    return tuple(sorted({*shown} - replaced | used))
+
+
+def describe_parameters(parameters: TokenParameters, *, legacy: bool = False, older: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return the parameters in the wire's names, beside them all older ones that say something, or only some."""
     data: dict[str, Any] = {name: _show(getattr(parameters, name)) for name in _FIELDS}
+    data |= {old: data[_OLDER[old]] for old in older if data[_OLDER[old]]}
     if legacy:
         data |= {old: data[name] for old, name in _OLDER.items() if data[name]}
     return data

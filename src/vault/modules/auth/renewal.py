@@ -101,7 +101,7 @@ class Renewer:
         if ask is None:
             return None
         login = ask(_enter(context, mount), token)
-        if token.entity_id:
+        if token.entity_id and not login.keeps_groups:
             self._groups.follow_groups(context.transaction, mount, token.entity_id, login.groups)
         return login
 

@@ -56,6 +56,9 @@ class Keys(Protocol):
 class Leases(Protocol):
     """What the token store needs of the lease store."""
 
+    def charge(self, transaction: Transaction, token: Token) -> Token:
+        """Return a new token as its quota has counted its lease; raises LeaseLimited."""
+
     def put_token(self, transaction: Transaction, token: Token) -> None:
         """Record or move the lease of a token."""
 
@@ -157,6 +160,7 @@ class TokenStore:
         )
         if self.find_row(transaction, token.key) is not None:
             raise InvalidRequest("cannot create a token with a duplicate ID")
+        token = self._leases.charge(transaction, token)
         if token.parent:
             if self.find_key(transaction, token.parent) is None:
                 raise PermissionDenied
@@ -173,6 +177,10 @@ class TokenStore:
     def update(self, transaction: Transaction, token: Token) -> None:
         """Store a changed service token."""
         self._save(transaction, token)
+
+    def replace_row(self, transaction: Transaction, token: Token) -> None:
+        """Store a service token whose lease stays as it is."""
+        transaction.put(ROWS + token.key, msgspec.json.encode(token))
 
     def spend_use(self, transaction: Transaction, key: str) -> Token:
         """Take one use off a token with limited uses, as stored now; raises PermissionDenied when none is left."""

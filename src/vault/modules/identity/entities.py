@@ -13,6 +13,7 @@ from vault.modules.identity.arguments import ById, ByName, LookupArgs, Page, req
 from vault.modules.identity.description import describe_entity, find_mounts, summarise_alias
 from vault.modules.identity.merge import MergeArgs, merge
 from vault.modules.identity.metadata import METADATA, require_metadata
+from vault.modules.identity.mfa.enrolment import forget_entity, merge_entities
 from vault.modules.identity.record import Entity
 from vault.modules.identity.rows import Rows, require_name
 from vault.modules.identity.store import make_entity, walk_up
@@ -172,6 +173,7 @@ class EntityPaths:
     def merge(self, context: SystemContext, args: MergeArgs) -> None:
         """Merge entities into one."""
         merge(Rows(context.storage), args, context.now_ns)
+        merge_entities(context.transaction, args.from_entity_ids, args.to_entity_id, force=args.force)
 
 
 def _read_fields(args: EntityFields) -> dict[str, Any]:
@@ -188,3 +190,4 @@ def _read_fields(args: EntityFields) -> dict[str, Any]:
 def _delete(context: SystemContext, rows: Rows, entity: Entity | None) -> None:
     if entity is not None:
         rows.delete_entity(replace(entity, updated_ns=context.now_ns))
+        forget_entity(context.transaction, entity.id)

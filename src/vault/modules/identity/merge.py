@@ -18,7 +18,9 @@ class MergeArgs:
 
     from_entity_ids: tuple[str, ...] = arg(LIST, "Entities that end.", default=())
     to_entity_id: str = arg(STRING, "The entity that goes on.", default="")
-    force: bool = arg(BOOL, "Of no effect: no second factors are lost by a merge.", default=False)
+    force: bool = arg(
+        BOOL, "Keep the secrets for MFA of the entity that goes on, where others have some of the same method.", default=False
+    )
     conflicting_alias_ids_to_keep: tuple[str, ...] = arg(LIST, "Which of two aliases of one mount stay.", default=())
 
 

@@ -49,6 +49,10 @@ def decode(method: str, target: str, **extra: Any) -> Request:
         ("GET", "secret/a", {"HTTP_X_VAULT_WRAP_TTL": "abc"}, InvalidRequest),
         ("GET", "secret/a", {"HTTP_X_VAULT_WRAP_TTL": "1.5"}, InvalidRequest),
         ("GET", "secret/a", {"HTTP_X_VAULT_WRAP_TTL": "9999999999999"}, InvalidRequest),
+        ("PUT", "secret/a", {"HTTP_X_VAULT_MFA": ":1"}, InvalidRequest),
+        ("PUT", "secret/a", {"HTTP_X_VAULT_MFA": "a:"}, InvalidRequest),
+        ("PUT", "secret/a", {"HTTP_X_VAULT_MFA": "a:1,"}, InvalidRequest),
+        ("PUT", "secret/a", {"HTTP_X_VAULT_MFA": ",".join(["a:1"] * (limits.MFA_FACTORS_MAX + 1))}, InvalidRequest),
         ("GET", "secret/a", {"HTTP_X_VAULT_NAMESPACE": "other"}, NotFound),
         ("GET", "secret/a", {"HTTP_X_VAULT_NAMESPACE": "root,other"}, NotFound),
     ],
@@ -146,6 +150,13 @@ def test_request_ignores_headers_of_identity(name: str) -> None:
 def test_request_wrap_ttl_is_seconds_or_duration(text: str, seconds: int | None) -> None:
     """Zero and nothing ask for no wrapping."""
     assert decode("GET", "secret/a", HTTP_X_VAULT_WRAP_TTL=text).wrap_ttl_seconds == seconds
+
+
+def test_request_second_factors_are_secrets() -> None:
+    """One for each header, which servers join with a comma; the code may be named."""
+    request = decode("PUT", "auth/a/login/b", HTTP_X_VAULT_MFA="m:012345, n:passcode=67, o", body=b"{}")
+    assert [(factor.method, factor.code.reveal()) for factor in request.second_factors] == [("m", "012345"), ("n", "67"), ("o", "")]
+    assert "012345" not in repr(request)
 
 
 @pytest.mark.parametrize("namespace", ["", "/", "root", "root/"])

@@ -105,9 +105,10 @@ def _check_room(key: NamedKey, now: float) -> None:
 def _check_referrers(storage: View, name: str, key: NamedKey) -> None:
     """Refuse to make tokens outlive the check of their signature."""
     seconds = key.verification_ttl_seconds
+    roles, clients = ROLES.list_referrers(storage), CLIENTS.list_referrers(storage)
     too_long = (
-        ("roles with a token ttl", (role.ttl_seconds for _, role in ROLES.list_rows(storage) if role.key == name)),
-        ("clients with an id_token_ttl", (client.id_token_ttl_seconds for _, client in CLIENTS.list_rows(storage) if client.key == name)),
+        ("roles with a token ttl", (role.ttl_seconds for _, role in roles if role.key == name)),
+        ("clients with an id_token_ttl", (client.id_token_ttl_seconds for _, client in clients if client.key == name)),
     )
     for what, times in too_long:
         if any(ttl_seconds > seconds for ttl_seconds in times):
@@ -134,7 +135,8 @@ def delete_key(context: SystemContext, args: Named) -> None:
     """Delete a key that nobody refers to; a missing one is no error."""
     if args.name == DEFAULT:
         raise InvalidRequest(f'deletion of key "{DEFAULT}" not allowed')
-    storage = context.storage
-    refuse_referenced("key", args.name, [name for name, role in ROLES.list_rows(storage) if role.key == args.name], "roles")
-    refuse_referenced("key", args.name, [name for name, client in CLIENTS.list_rows(storage) if client.key == args.name], "clients")
-    KEYS.delete(storage, args.name)
+    storage, name = context.storage, args.name
+    KEYS.find(storage, name)  # before its referrers: who comes between is noticed
+    refuse_referenced("key", name, [role for role, row in ROLES.list_referrers(storage) if row.key == name], "roles")
+    refuse_referenced("key", name, [client for client, row in CLIENTS.list_referrers(storage) if row.key == name], "clients")
+    KEYS.delete(storage, name)

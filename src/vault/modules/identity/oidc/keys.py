@@ -81,7 +81,7 @@ def is_untidy(key: NamedKey, now: float) -> bool:
 
 def require_started(storage: View, name: str, made: Iterable[KeyPair] | None, now: float) -> NamedKey | None:
     """Return a key that signs from now on, and that nobody deletes or shortens meanwhile."""
-    key = KEYS.guard(storage, name)
+    key = KEYS.hold(storage, name)
     if key is None or key.signing is not None:
         return key
     key = start(key, Supply(made), now)

@@ -162,7 +162,8 @@ def write_scope(context: SystemContext, args: WriteScope) -> None:
 
 def delete_scope(context: SystemContext, args: Named) -> None:
     """Delete a scope that no provider supports; a missing one is no error."""
-    providers = [name for name, row in PROVIDERS.list_rows(context.storage) if args.name in row.scopes_supported]
+    SCOPES.find(context.storage, args.name)  # before its referrers: who comes between is noticed
+    providers = [name for name, row in PROVIDERS.list_referrers(context.storage) if args.name in row.scopes_supported]
     refuse_referenced("scope", args.name, providers, "providers")
     SCOPES.delete(context.storage, args.name)
 
@@ -188,7 +189,8 @@ def delete_assignment(context: SystemContext, args: Named) -> None:
     """Delete an assignment that no client names; a missing one is no error."""
     if args.name == ALLOW_ALL:
         raise InvalidRequest(f'deletion of assignment "{ALLOW_ALL}" not allowed')
-    clients = [name for name, client in CLIENTS.list_rows(context.storage) if args.name in client.assignments]
+    ASSIGNMENTS.find(context.storage, args.name)  # before its referrers, as above
+    clients = [name for name, client in CLIENTS.list_referrers(context.storage) if args.name in client.assignments]
     refuse_referenced("assignment", args.name, clients, "clients")
     ASSIGNMENTS.delete(context.storage, args.name)
 
@@ -267,7 +269,7 @@ def _refuse_changes(client: Client, changes: Mapping[str, Any], kind: str | None
 
 def _check_client(context: SystemContext, client: Client) -> None:
     for assignment in client.assignments:
-        if ASSIGNMENTS.guard(context.storage, assignment) is None:
+        if ASSIGNMENTS.hold(context.storage, assignment) is None:
             raise InvalidRequest(f'assignment "{assignment[:100]}" does not exist')
     key = require_started(context.storage, client.key, context.prepared, context.now)
     if key is None:
@@ -301,7 +303,7 @@ def _check_scopes(storage: View, provider: Provider) -> tuple[str, ...]:
     claimed: dict[str, str] = {}
     warnings = []
     for name in provider.scopes_supported:
-        scope = SCOPES.guard(storage, name)
+        scope = SCOPES.hold(storage, name)
         if scope is None:
             raise InvalidRequest(f'scope "{name[:100]}" does not exist')
         for claim in list_claims(scope.template):

@@ -20,6 +20,7 @@ DEFAULT = "default"
 ALLOW_ALL = "allow_all"
 ANY = "*"
 DAY_SECONDS = 24 * 3600
+_PAGE = 1_000
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 
 
@@ -156,11 +157,16 @@ class Table(Generic[T]):
         entry = storage.get(self.folder + name)
         return self._built_in.get(name) if entry is None else entry.decode(self._decode)
 
-    def guard(self, storage: View, name: str) -> T | None:
-        """Return the row with this name; the transaction commits only while it is as it was read."""
-        if is_name(name):
-            storage.guard(self.folder + name)
-        return self.find(storage, name)
+    def hold(self, storage: View, name: str) -> T | None:
+        """Return the row with this name, which is to be referred to: whoever deletes or limits it meanwhile has to look again.
+
+        Written back as it is, because two who only look at each other's rows would not notice one another.
+        """
+        row = self.find(storage, name)
+        entry = None if row is None else storage.get(self.folder + name)
+        if entry is not None:
+            storage.put(self.folder + name, entry.value)
+        return row
 
     def list_names(self, storage: View) -> tuple[str, ...]:
         """Return all names in order."""
@@ -173,13 +179,24 @@ class Table(Generic[T]):
             if row is not None:
                 yield name, row
 
+    def list_referrers(self, storage: View) -> Iterator[tuple[str, T]]:
+        """Yield all rows, none from a cache that is behind; call after reading what they refer to, which is then written."""
+        after = ""
+        while names := storage.list_subtree(self.folder, after, _PAGE):
+            for name in names:
+                storage.guard(self.folder + name)
+                row = self.find(storage, name)
+                if row is not None:
+                    yield name, row
+            after = names[-1]
+
     def put(self, storage: View, name: str, row: T, expires_at: float | None = None) -> None:
         """Store a row."""
         storage.put(self.folder + name, msgspec.json.encode(row), expires_at)
 
     def delete(self, storage: View, name: str) -> None:
         """Delete a row; a missing one is no error."""
-        storage.get(self.folder + name)  # of several that delete or guard it, one comes first
+        storage.get(self.folder + name)  # of several that delete or hold it, one comes first
         storage.delete(self.folder + name)
 
 

@@ -10,7 +10,7 @@ from vault.logical.login import TokenParameters
 from vault.modules.auth.parameters import LegacyTokenParameterArgs, change_parameters, describe_parameters
 
 
-def change(current: TokenParameters = TokenParameters(), **fields: Any) -> TokenParameters:  # noqa: B008 - frozen
+def change(current: TokenParameters = TokenParameters(), **fields: Any) -> TokenParameters:
     """Read fields as a request brings them."""
     return change_parameters(current, parse_args(LegacyTokenParameterArgs, fields, {}))
 

@@ -1,36 +1,48 @@
 """Entities as tokens tell about them."""
 
+import pytest
+
+from tests.unit.vault.modules.system.world import World
 from vault.modules.identity.oidc.person import Alias, Person
-from vault.modules.identity.people import read_person
-from vault.modules.identity.record import Alias as StoredAlias
-from vault.modules.identity.record import Entity, Group
-from vault.modules.identity.store import Circle
+from vault.modules.identity.people import People
 
 
-def make_alias(accessor: str, name: str, **fields: dict[str, str]) -> StoredAlias:
-    """Return an alias."""
-    return StoredAlias(id=f"of-{accessor}", name=name, mount_accessor=accessor, created_ns=1, updated_ns=1, **fields)  # type: ignore[arg-type]
+@pytest.fixture
+def world() -> World:
+    """Return a server with its identity store."""
+    return World()
 
 
-def make_group(group_id: str, name: str) -> Group:
-    """Return a group."""
-    return Group(id=group_id, name=name, created_ns=1, updated_ns=1)
+def find(world: World, entity_id: str) -> Person | None:
+    """Return an entity as tokens see it."""
+    return People(world.first.identity).find_person(world.first.store.read(), entity_id)
 
 
-def test_person_is_the_entity_with_all_its_groups() -> None:
-    """Aliases are known by their mount; groups that hold groups count."""
-    aliases = make_alias("userpass_1", "ann@icu", metadata={"o.u": "y"}, custom_metadata={"k": "v"}), make_alias("ldap_2", "cn=ann")
-    entity = Entity(id="e1", name="ann", created_ns=1, updated_ns=1, metadata={"team": "icu"}, disabled=True, aliases=aliases)
-    circle = Circle(entity=entity, direct=(make_group("g2", "night.shift"),), inherited=(make_group("g1", "doctors"),))
-    assert read_person(circle) == Person(
-        id="e1",
+def test_person_is_the_entity_with_all_its_groups(world: World) -> None:
+    """Names, metadata and aliases are the entity's; groups are those that hold it, then those that hold them."""
+    accessor = world.read("sys/auth")["token/"]["accessor"]
+    entity = world.write("identity/entity", name="ann", metadata={"team": "icu"}).data["id"]
+    fields = {"name": "ann@icu", "mount_accessor": accessor, "canonical_id": entity, "custom_metadata": {"k": "v"}}
+    alias = world.write("identity/entity-alias", **fields).data["id"]
+    inner = world.write("identity/group", name="night.shift", member_entity_ids=[entity]).data["id"]
+    outer = world.write("identity/group", name="doctors", member_group_ids=[inner]).data["id"]
+    assert find(world, entity) == Person(
+        id=entity,
         name="ann",
-        disabled=True,
         metadata={"team": "icu"},
-        aliases={
-            "userpass_1": Alias(id="of-userpass_1", name="ann@icu", metadata={"o.u": "y"}, custom_metadata={"k": "v"}),
-            "ldap_2": Alias(id="of-ldap_2", name="cn=ann"),
-        },
-        group_ids=("g1", "g2"),
-        group_names=("doctors", "night.shift"),
+        aliases={accessor: Alias(id=alias, name="ann@icu", custom_metadata={"k": "v"})},
+        group_ids=(inner, outer),
+        group_names=("night.shift", "doctors"),
     )
+
+
+def test_person_is_disabled_or_unknown_as_the_entity_is(world: World) -> None:
+    """Nobody is told about who is not there."""
+    entity = world.write("identity/entity", name="ann").data["id"]
+    world.write(f"identity/entity/id/{entity}", disabled=True)
+    found = find(world, entity)
+    assert found is not None
+    assert found.disabled
+    world.delete(f"identity/entity/id/{entity}")
+    for name in (entity, "", "../x", "a\0b"):
+        assert find(world, name) is None

@@ -14,7 +14,14 @@ from vault.errors import DeniedByPolicy, InvalidRequest, UnsupportedPath
 from vault.logical.operation import Operation
 
 PLACE = "sys/config/auditing/request-headers"
-SENT = {"x-one": "first", "x-two": "second", "x-vault-token": ROOT, "authorization": f"Bearer {ROOT}", "cookie": "c"}
+SENT = {
+    "x-one": "first",
+    "x-two": "second",
+    "x-vault-token": ROOT,
+    "x-vault-mfa": "m:012345",
+    "authorization": f"Bearer {ROOT}",
+    "cookie": "c",
+}
 
 
 @pytest.fixture
@@ -91,10 +98,10 @@ def test_only_chosen_headers_are_on_record_and_on_every_worker(world: World, tmp
 
 def test_credentials_are_hashed_whatever_is_asked_for(world: World, tmp_path: Path) -> None:
     """No setting puts a token on record, nor hides that it is hashed."""
-    for name in ("X-Vault-Token", "Authorization", "cookie"):
+    for name in ("X-Vault-Token", "X-Vault-MFA", "Authorization", "cookie"):
         world.write(f"{PLACE}/{name}", hmac=False)
     shown = recorded(world, tmp_path)
-    assert shown.keys() == {"x-vault-token", "authorization", "cookie"}
+    assert shown.keys() == {"x-vault-token", "x-vault-mfa", "authorization", "cookie"}
     assert all(value.startswith("hmac-sha256:") for (value,) in shown.values())
     assert ROOT not in (tmp_path / "log").read_text()
     assert world.read(f"{PLACE}/cookie") == {"cookie": {"hmac": True}}

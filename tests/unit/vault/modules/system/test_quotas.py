@@ -24,7 +24,7 @@ PLACE = "sys/quotas/rate-limit"
         ({"rate": 1, "interval": -1}, "Field validation failed"),
         ({"rate": 1, "block_interval": "-1s"}, "Field validation failed"),
         ({"rate": 1, "path": "nosuch/x"}, 'invalid mount path "nosuch/x/"'),
-        ({"rate": 1, "path": "sys", "role": "x"}, "quotas of a role are not supported"),
+        ({"rate": 1, "path": "sys", "role": "x"}, "not a valid auth method and therefore unsuitable"),
         ({"rate": 1, "type": "lease-count"}, "only quotas of the type rate-limit"),
         ({"rate": 1, "path": "sys/"}, 'quota rule with similar properties exists under the name "taken"'),
     ],

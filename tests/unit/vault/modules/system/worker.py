@@ -15,6 +15,7 @@ from vault.expiry import ExpiryWorker, Fenced, Leadership
 from vault.gate import Gate
 from vault.handover import Tidier
 from vault.host import AUDIT_LOCK
+from vault.lease_quota import Recounter
 from vault.leases import LeaseStore
 from vault.lockout import Lockout
 from vault.log_levels import LogLevels
@@ -28,6 +29,7 @@ from vault.modules.engines.cubbyhole.backend import cubbyhole
 from vault.modules.engines.kv import upgrade
 from vault.modules.engines.kv.backend import VERSIONS
 from vault.modules.identity import paths as identity
+from vault.modules.identity.mfa.paths import mfa_paths
 from vault.modules.identity.store import IdentityStore
 from vault.modules.policy.store import PolicyStore
 from vault.modules.system.audit import AuditPaths
@@ -40,6 +42,7 @@ from vault.modules.system.generate_root import GenerateRootPaths, decode_paths
 from vault.modules.system.host import host_paths
 from vault.modules.system.leases import LeasePaths
 from vault.modules.system.metrics import MetricsPaths
+from vault.modules.system.mfa import validate_paths
 from vault.modules.system.mounts import MountPaths
 from vault.modules.system.policies import PolicyPaths
 from vault.modules.system.quotas import QuotaPaths
@@ -94,6 +97,7 @@ class Worker:
         self.revoker = Revoker(
             self.store, tokens=self.tokens, leases=self.leases, mounts=self.mounts, clock=clock, cubbyhole_prefix=wrapping.cubbyhole_prefix
         )
+        self.logins = Logins(self.tokens, self.identity, self.mounts, wrapping, self.store)
         self._make_gate(world)
         self.broker = Broker(world.now_text, self.observer)
         host = Host(page.audit_area, lambda slot: page.place_lock(AUDIT_LOCK + slot), world.now_text)
@@ -108,7 +112,7 @@ class Worker:
         self.mounts.registry = Registry(
             {
                 ("secret", "system"): {"": system},
-                ("secret", "identity"): {"": identity.build(self.mounts)},
+                ("secret", "identity"): {"": identity.build(self.mounts, *mfa_paths(self.identity, self.mounts))},
                 ("secret", "cubbyhole"): {"": cubbyhole()},
                 **{("secret", kind): VERSIONS for kind in KV_KINDS},
                 ("auth", "token"): {"": token_backend.build(self.tokens, self.policies, renewer, self.revoker, self.identity)},
@@ -127,7 +131,8 @@ class Worker:
             authority=self.authority,
             revoker=self.revoker,
             wrapping=wrapping,
-            logins=Logins(self.tokens, self.identity),
+            logins=self.logins,
+            quotas=self.quotas,
             lockout=Lockout(self.store, self.seal, clock),
             clock=clock,
             system=system,
@@ -168,6 +173,8 @@ class Worker:
                 TunePaths(self.mounts, fenced, clock, upgrade).finish_all,
                 partial(self.rotation.rotate_if_due, fenced),
                 Tidier(self.store, fenced, clock).tidy,
+                Recounter(fenced, self.tokens, self.leases).recount,
+                partial(self.logins.tidy, fenced.run, clock.now),
             ),
             duties=(self.seal.open_alone, self.seal.follow_keyring, self.seal.root_key.follow, self.rotation.note_uses_if_due),
         )  # fmt: skip
@@ -189,6 +196,7 @@ class Worker:
             *CapabilityPaths(self.tokens, self.authority).paths(),
             *LeasePaths(self.leases, self.tokens, self.mounts, self.revoker, self.store).paths(),
             *UiPaths(self.mounts).paths(),
+            *validate_paths(self.logins),
             *SpecPaths(self.mounts).paths(),
             *AuditHeaderPaths(self.audit).paths(),
             *AuditPaths(self.audit, world.audit_dir, self.checkpointer.close).paths(),
@@ -198,7 +206,7 @@ class Worker:
             *version_paths(),
             *ui_header_paths(),
             *CorsPaths(self.cors).paths(),
-            *QuotaPaths(self.quotas, self.mounts).paths(),
+            *QuotaPaths(self.mounts, Recounter(self.store, self.tokens, self.leases).begin).paths(),
             *MetricsPaths(
                 Metrics(self.observer, self._facts), self.observer, world.clock, lambda: None, prometheus=world.prometheus
             ).paths(),

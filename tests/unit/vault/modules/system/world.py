@@ -136,8 +136,8 @@ class World:
         worker: Worker | None = None,
         wrap: int | None = None,
         address: str = "",
-        open_doors: frozenset[str] = frozenset(),
-        headers: Mapping[str, str] | None = None,
+        certificates: tuple[bytes, ...] = (),
+        **more: Any,
     ) -> Response | None:
         """Send a request, with the fields that a request of its kind has."""
         self._requests += 1
@@ -150,8 +150,8 @@ class World:
             token=None if token is None else Secret(token),
             wrap_ttl_seconds=wrap,
             remote_address=address,
-            open_doors=open_doors,
-            headers=headers or {},
+            show_certificates=lambda: certificates,
+            **more,
         )
         return target.core.handle(request)
 

@@ -219,11 +219,11 @@ def _check_id(token_id: str) -> None:
 
 
 def _require_alias(args: CreateArgs, role: Role | None) -> str:
-    """Return the alias that is asked for in its one spelling; raises InvalidRequest for one that no role allows."""
-    alias = args.entity_alias.lower()
+    """Return the alias that is asked for; raises InvalidRequest for one that no role allows."""
+    alias = args.entity_alias
     if alias and role is None:
         raise InvalidRequest("'entity_alias' is only allowed in combination with token role")
-    if alias and role is not None and not role.allows_alias(alias):
+    if alias and role is not None and not role.allows_alias(alias.lower()):
         raise InvalidRequest("invalid 'entity_alias' value")
     return alias
 

@@ -28,7 +28,7 @@ class User:
 
     name: str
     password: str  # its hash
-    parameters: TokenParameters = TokenParameters()  # noqa: RUF009 - immutable
+    parameters: TokenParameters = TokenParameters()
     display_name: str = ""
     email: str = ""
     is_active: bool = True

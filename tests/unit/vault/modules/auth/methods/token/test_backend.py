@@ -8,6 +8,7 @@ from tests.unit.vault.modules.auth.methods.token.test_create import create
 from tests.unit.vault.modules.system.world import ROOT, World
 from vault.errors import DeniedByPolicy, InvalidRequest, PermissionDenied
 from vault.logical.operation import Operation
+from vault.secret import Secret
 
 ALL = 'path "auth/token/*" { capabilities = ["create", "read", "update", "list"] }'
 
@@ -19,7 +20,7 @@ def post(world: World, path: str, token: str = ROOT, **fields: Any) -> Any:
 
 def is_live(world: World, token: str) -> bool:
     """Return whether a token is known."""
-    return world.first.tokens.find(world.first.store.read(), world.secret(token)) is not None
+    return world.first.tokens.find(world.first.store.read(), Secret(token)) is not None
 
 
 @pytest.mark.parametrize("path", ["lookup-accessor", "renew-accessor", "revoke-accessor"])
