@@ -39,7 +39,7 @@ def fold(name: str) -> str:
 
 def require_name(name: str, what: str) -> str:
     """Return a name that can be kept; raises InvalidRequest. Slashes are fine: names at mounts are addresses and paths as well."""
-    if len(name.encode("utf-8", "replace")) > limits.IDENTITY_NAME_BYTES_MAX or not name.isprintable():
+    if len(name.encode("utf-8", "replace")) > limits.IDENTITY_NAME_BYTES_MAX or "\0" in name:
         raise InvalidRequest(f"invalid {what} name")
     return name
 

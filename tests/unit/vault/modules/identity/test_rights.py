@@ -110,7 +110,7 @@ def test_alias_cannot_join_an_entity_that_has_one(town: Town) -> None:
     assert town.enter("eve").entity_id == eve
 
 
-@pytest.mark.parametrize("name", ["x" * 513, "a\0b", "a\nb"])
+@pytest.mark.parametrize("name", ["x" * 513, "a\0b"])
 def test_odd_name_of_a_login_is_refused(town: Town, name: str) -> None:
     """A name that no row can have is the caller's fault, and leaves no entity."""
     with pytest.raises(InvalidRequest, match="invalid alias name"):
