@@ -37,11 +37,11 @@ from tests.compat.wire import NO_ANSWER, Answer
 
 TABLES: dict[str, tuple[Case, ...]] = {
     "address": address.TABLE,
-    "auth_cert": auth_cert.TABLE,
-    "auth_kubernetes": auth_kubernetes.TABLE,
     "approle": approle.TABLE,
     "identity": identity.TABLE,
     "jwt": jwt.TABLE,
+    "auth_cert": auth_cert.TABLE,
+    "auth_kubernetes": auth_kubernetes.TABLE,
     "kv1": kv1.TABLE,
     "kv2": kv2.TABLE,
     "leases": leases.TABLE,

@@ -41,6 +41,17 @@ PUBLIC = {
     "update identity/oidc/provider/{name}/token",
     "read identity/oidc/provider/{name}/userinfo",
     "update identity/oidc/provider/{name}/userinfo",
+    "update approle/login",
+    "update cert/login",
+    "update jwt/login",
+    "update jwt/oidc/auth_url",
+    "read jwt/oidc/callback",
+    "update jwt/oidc/callback",
+    "update oidc/login",
+    "update oidc/oidc/auth_url",
+    "read oidc/oidc/callback",
+    "update oidc/oidc/callback",
+    "update kubernetes/login",
     "update userpass/login/{username}",
 }
 # Public where the listener opens the door that they name.
