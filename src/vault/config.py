@@ -5,7 +5,6 @@ Vault have many that mean nothing here; a wrong value stops the start and says w
 """
 
 import os
-from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,12 +13,12 @@ from typing import Any
 from vault import options
 from vault.config_file import LABELS, File, Found, Stanza, WrongSetting, list_files, parse_block, read_file
 from vault.failures import ALL, KINDS, Rule
+from vault.key_text import read_key
 from vault.options import Option
 from vault.secret import Secret
 from vault.settings import AuditDevice, Checkpoints, ClientSettings, Listener, Proxies, Settings, StaticSeal, Storage, Tls
 
 PREFIX = "HEALTH_VAULT_"
-KEY_BYTES = 32
 SCRATCH_DATA = "data"  # where a throw-away PostgreSQL lives in its scratch folder
 _CHECKPOINT_KINDS = ("file", "syslog", "postgres")
 
@@ -281,43 +280,13 @@ def _read_seal(sources: Sources) -> StaticSeal | None:
         raise WrongSetting(f"{where}: expected previous_key_id and previous_key together, other than the current ones")
     return StaticSeal(
         current_key_id=values["current_key_id"],
-        current_key=_read_key(values["current_key"], sources.environment, f"{where}: current_key"),
+        current_key=read_key(values["current_key"], sources.environment, f"{where}: current_key"),
         previous_key_id=values["previous_key_id"],
-        previous_key=_read_key(values["previous_key"], sources.environment, f"{where}: previous_key")
+        previous_key=read_key(values["previous_key"], sources.environment, f"{where}: previous_key")
         if values["previous_key"]
         else Secret(""),
         disabled=values["disabled"],
     )
-
-
-def _read_key(text: str, environment: Mapping[str, str], where: str) -> Secret:
-    """Return a key of a seal as hex, from where `text` says: a file, a variable, or itself."""
-    kind, _, place = text.partition("://")
-    if kind == "env" and not environment.get(place):
-        raise WrongSetting(f"{where}: {place}: expected a variable that is set")
-    try:
-        raw = Path(place).read_bytes() if kind == "file" else environment.get(place, "").encode() if kind == "env" else text.encode()
-    except OSError as error:
-        raise WrongSetting(f"{where}: {place}: {error.strerror}") from None
-    for parse in (*((bytes,) if kind == "file" else ()), _parse_hex, _parse_base64):
-        key = parse(raw)
-        if len(key) == KEY_BYTES:
-            return Secret(key.hex())
-    raise WrongSetting(f"{where}: expected {KEY_BYTES} bytes, in a file (file://PATH) or a variable (env://NAME); as text, base64 or hex")
-
-
-def _parse_hex(raw: bytes) -> bytes:
-    try:
-        return bytes.fromhex(raw.decode("ascii"))
-    except ValueError:
-        return b""
-
-
-def _parse_base64(raw: bytes) -> bytes:
-    try:
-        return b64decode(raw.strip(), validate=True)
-    except ValueError:
-        return b""
 
 
 def _warn(sources: Sources) -> Iterator[str]:

@@ -15,7 +15,7 @@ from vault.modules.identity.arguments import ById, Page
 from vault.modules.identity.description import NAMESPACE, describe_alias, find_mounts, list_alias
 from vault.modules.identity.metadata import METADATA, require_metadata
 from vault.modules.identity.record import Alias, Entity
-from vault.modules.identity.rows import Rows, require_name
+from vault.modules.identity.rows import Rows, fold, require_name
 from vault.modules.identity.store import make_alias, make_entity
 from vault.mounts import Mounts
 
@@ -93,9 +93,7 @@ class AliasPaths:
         rows = Rows(context.storage)
         owner, alias = _find(rows, args.id)
         if owner is not None and alias is not None:
-            for group_id in owner.external_group_ids.get(alias.mount_accessor, ()):
-                rows.remove_member(group_id, owner.id)
-            rows.put_entity(_without(owner, alias, context.now_ns), owner)
+            drop_alias(rows, owner, alias, context.now_ns)
 
     def write(self, context: SystemContext, args: WriteAlias | WriteAliasById) -> Response | None:
         """Make or change an alias."""
@@ -172,20 +170,26 @@ def _require_free(rows: Rows, target: Entity, alias: Alias) -> None:
         raise InvalidRequest("alias with combination of mount accessor and name already exists")
 
 
-def _without(owner: Entity, alias: Alias, now_ns: int) -> Entity:
-    """Return an entity without one of its aliases, and out of the groups that the alias's mount had put it into."""
-    external = {accessor: ids for accessor, ids in owner.external_group_ids.items() if accessor != alias.mount_accessor}
-    return replace(
-        owner, aliases=tuple(other for other in owner.aliases if other.id != alias.id), external_group_ids=external, updated_ns=now_ns
-    )
+def drop_alias(rows: Rows, owner: Entity, alias: Alias, now_ns: int) -> None:
+    """Take an alias from its entity, and that out of the groups that the alias's mount had put it into."""
+    aliases = tuple(other for other in owner.aliases if other.id != alias.id)
+    _put(rows, replace(owner, aliases=aliases, updated_ns=now_ns), owner, alias.mount_accessor)
+
+
+def _put(rows: Rows, changed: Entity, owner: Entity, accessor: str = "") -> None:
+    """Store an entity; what the mount with this accessor said of its groups is no longer true."""
+    if accessor in owner.external_group_ids:
+        external = {other: ids for other, ids in owner.external_group_ids.items() if other != accessor}
+        changed = replace(changed, external_group_ids=external)
+        rows.follow_members(owner, changed)
+    rows.put_entity(changed, owner)
 
 
 def _move(rows: Rows, owner: Entity, target: Entity, changed: Alias, alias: Alias) -> None:
     if target is owner:
         aliases = tuple(changed if other.id == alias.id else other for other in owner.aliases)
-        rows.put_entity(replace(owner, aliases=aliases), owner)
+        is_renamed = (changed.mount_accessor, fold(changed.name)) != (alias.mount_accessor, fold(alias.name))
+        _put(rows, replace(owner, aliases=aliases), owner, alias.mount_accessor if is_renamed else "")
         return
-    for group_id in owner.external_group_ids.get(alias.mount_accessor, ()):
-        rows.remove_member(group_id, owner.id)
-    rows.put_entity(_without(owner, alias, changed.updated_ns), owner)
+    drop_alias(rows, owner, alias, changed.updated_ns)
     rows.put_entity(replace(target, aliases=(*target.aliases, changed)), target)

@@ -1,6 +1,7 @@
-"""Merging entities: aliases, groups and policies of some become those of one, and their tokens as well.
+"""Merging entities: aliases and groups of some become those of one, and their tokens as well. Policies and metadata end with them.
 
-Two aliases of one mount cannot both be kept. Which of them stays has to be said, and only for one entity at a time.
+Two aliases of one mount cannot both be kept. Which of them stays has to be said, and only for one entity at a time. What a mount
+says of its groups goes with the alias that it is said of.
 """
 
 from dataclasses import dataclass, replace
@@ -76,24 +77,21 @@ def _require_solvable(target: Entity, sources: list[Entity], kept: tuple[str, ..
 def _absorb(rows: Rows, target: Entity, source: Entity, kept: tuple[str, ...], now_ns: int) -> Entity:
     rows.delete_entity(replace(source, updated_ns=now_ns))
     own = {alias.mount_accessor: alias for alias in target.aliases}
+    external = dict(target.external_group_ids)
     for alias in source.aliases:
         other = own.get(alias.mount_accessor)
         # Of two that are both named, the one of the entity that goes on stays.
         if other is None or (alias.id in kept and other.id not in kept):
             own[alias.mount_accessor] = replace(alias, merged_from=(*alias.merged_from, source.id))
-    for group_id in source.direct_group_ids:
-        rows.add_member(group_id, target.id)
+            external[alias.mount_accessor] = source.external_group_ids.get(alias.mount_accessor, ())
     for merged_id in (source.id, *source.merged_ids):
         rows.point_merged(merged_id, target.id)
-    external = {
-        accessor: tuple(sorted({*target.external_group_ids.get(accessor, ()), *source.external_group_ids.get(accessor, ())}))
-        for accessor in {*target.external_group_ids, *source.external_group_ids}
-    }
-    return replace(
+    merged = replace(
         target,
         aliases=tuple(own.values()),
-        policies=tuple(sorted({*target.policies, *source.policies})),
         group_ids=tuple(sorted({*target.group_ids, *source.group_ids})),
-        external_group_ids=external,
+        external_group_ids={accessor: ids for accessor, ids in external.items() if ids},
         merged_ids=(*target.merged_ids, source.id, *source.merged_ids),
     )
+    rows.follow_members(target, merged)
+    return merged

@@ -38,7 +38,7 @@ def fold(name: str) -> str:
 
 
 def require_name(name: str, what: str) -> str:
-    """Return a name that can be kept; raises InvalidRequest."""
+    """Return a name that can be kept; raises InvalidRequest. Slashes are fine: names at mounts are addresses and paths as well."""
     if len(name.encode("utf-8", "replace")) > limits.IDENTITY_NAME_BYTES_MAX or "\0" in name:
         raise InvalidRequest(f"invalid {what} name")
     return name
@@ -201,6 +201,18 @@ class Rows:
     def add_member(self, group_id: str, entity_id: str) -> None:
         """Note that an entity is in a group."""
         self._view.put(f"{MEMBER}{group_id}/{entity_id}", b"")
+
+    def follow_members(self, former: Entity, entity: Entity) -> None:
+        """Note where an entity is in now, of the groups that it was in.
+
+        A group that it comes into is held as it was read: whoever empties it meanwhile comes first or second, never unseen.
+        """
+        before, now = set(former.direct_group_ids), set(entity.direct_group_ids)
+        for group_id in before - now:
+            self.remove_member(group_id, entity.id)
+        for group_id in now - before:
+            self.guard_group(group_id)
+            self.add_member(group_id, entity.id)
 
     def remove_member(self, group_id: str, entity_id: str) -> None:
         """Note that an entity is in a group no more."""

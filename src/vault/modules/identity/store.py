@@ -14,7 +14,7 @@ from vault.logical.login import Login
 from vault.logical.mount import Mount
 from vault.logical.standing import Standing
 from vault.modules.identity.record import Alias, Entity, Group, decode_entity, decode_group
-from vault.modules.identity.rows import ENTITY, GROUP, MERGED, Rows, make_id
+from vault.modules.identity.rows import ENTITY, GROUP, MERGED, Rows, make_id, require_name
 from vault.mounts import Mounts
 from vault.storage.cache import Entry
 from vault.storage.transaction import Transaction
@@ -133,6 +133,7 @@ class IdentityStore:
     def recognise(self, transaction: Transaction, mount: Mount, login: Login) -> Standing:
         """Return the standing of whoever logs in; the first login of an alias makes its entity."""
         rows = self.rows(transaction)
+        require_name(login.alias, "alias")
         found = rows.find_entity_called(mount.accessor, login.alias)
         now_ns = self._clock.now_ns()
         entity = _introduce(mount, login, now_ns) if found is None else _follow_alias(found, mount, login, now_ns)
@@ -146,11 +147,15 @@ class IdentityStore:
         return standing
 
     def follow_groups(self, transaction: Transaction, mount: Mount, entity_id: str, groups: tuple[str, ...]) -> None:
-        """Make the external groups that an entity is in through a mount those with these names."""
+        """Make the external groups that an entity is in through a mount those with these names.
+
+        An entity whose alias at the mount is gone, or another's by now, comes into no group by an old token.
+        """
         rows = self.rows(transaction)
         circle = self.find_circle(transaction, entity_id)
         if circle is not None:
-            self._follow_groups(rows, mount, circle.entity, groups)
+            known = circle.entity.find_alias(mount.accessor) is not None
+            self._follow_groups(rows, mount, circle.entity, groups if known else ())
 
     def _follow_groups(self, rows: Rows, mount: Mount, entity: Entity, names: tuple[str, ...]) -> None:
         found = (rows.find_group_called(mount.accessor, name) for name in names)
@@ -158,12 +163,10 @@ class IdentityStore:
         before = entity.external_group_ids.get(mount.accessor, ())
         if now == before:
             return
-        for group_id in set(before) - set(now):
-            rows.remove_member(group_id, entity.id)
-        for group_id in set(now) - set(before):
-            rows.add_member(group_id, entity.id)
         external = {accessor: ids for accessor, ids in entity.external_group_ids.items() if accessor != mount.accessor}
-        rows.put_entity(replace(entity, external_group_ids=external | ({mount.accessor: now} if now else {})), entity)
+        changed = replace(entity, external_group_ids=external | ({mount.accessor: now} if now else {}))
+        rows.follow_members(entity, changed)
+        rows.put_entity(changed, entity)
 
 
 class _Reading:
