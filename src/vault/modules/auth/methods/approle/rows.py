@@ -213,4 +213,4 @@ class Rows:
 
 
 def _place_of(role_id: str) -> str:
-    return _ROLE_IDS + hashlib.sha256(role_id.encode("utf-8", "surrogatepass")).hexdigest()[:2]
+    return _ROLE_IDS + hashlib.sha256(role_id.encode("utf-8", "surrogatepass")).hexdigest()[0]
