@@ -58,6 +58,7 @@ class FakeService:
         self.core = FakeCore(seen)
         self.gate = None
         self.operations = SimpleNamespace()
+        self.waiting = SimpleNamespace(stand_in=None)
 
     def start_worker(self) -> None:
         self.core.note(f"start {os.getpid()}")

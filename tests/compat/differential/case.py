@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.compat.wire import Answer, Wire
 
 JSON = "application/json"
+# Keys, certificates and tokens that are made at each start: an id of a test is the same in all processes of a run.
+_MADE_ANEW = re.compile(r"-----BEGIN .*?(?=')|eyJ[\w.=-]+")
 PATCH_JSON = "application/merge-patch+json"
 
 
@@ -33,7 +36,7 @@ class Case:
         shown = "" if self.body is None else f" {self.body!r}"
         who = "" if self.token == "root" else f" as {self.token}"
         extra = f" {self.headers!r}" if self.headers else ""
-        return f"{self.method} {self.path}{shown}{extra}{who}"[:150]
+        return _MADE_ANEW.sub("<...>", f"{self.method} {self.path}{shown}{extra}{who}")[:150]
 
 
 def c(method: str, path: str, body: Any = None, **options: Any) -> Case:

@@ -106,6 +106,7 @@ def test_certificate_of_a_proxy_stands_for_no_client(shown: str | None) -> None:
         (URL, quote(LEAF.pem + CHAIN.pem), (LEAF.der, CHAIN.der)),
         ({"certificate_decoders": ("BASE64", "DER")}, b64encode(LEAF.pem.encode()).decode(), (LEAF.der,)),
     ],
+    ids=range(6),
 )
 def test_certificate_of_a_header_is_decoded(values: dict[str, object], shown: str, expected: tuple[bytes, ...]) -> None:
     """As nginx, Traefik, load balancers and RFC 9440 write it."""
@@ -126,6 +127,7 @@ def test_certificate_of_a_header_is_decoded(values: dict[str, object], shown: st
         (URL, f"{quote(LEAF.pem)},{quote(CHAIN.pem)}"),
         (URL, quote("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----")),
     ],
+    ids=range(10),
 )
 def test_malformed_certificate_of_a_header_is_refused(values: dict[str, object], shown: str) -> None:
     """Two headers in one are no certificate either: one of them may be the client's own."""

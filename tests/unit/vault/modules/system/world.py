@@ -139,7 +139,7 @@ class World:
         certificates: tuple[bytes, ...] = (),
         **more: Any,
     ) -> Response | None:
-        """Send a request, with the fields that a request of its kind has, and `more` of the request itself."""
+        """Send a request, with the fields that a request of its kind has."""
         self._requests += 1
         target = worker or self.first
         request = Request(

@@ -45,7 +45,7 @@ class CertWorld(World):
         """Log in."""
         fields = {"name": name} if name else {}
         certificates = tuple(one.der for one in shown)
-        response = self.send(Operation.UPDATE, "auth/cert/login", fields, token=None, show_certificates=lambda: certificates, **more)
+        response = self.send(Operation.UPDATE, "auth/cert/login", fields, token=None, certificates=certificates, **more)
         assert response is not None
         assert response.auth is not None
         return response.auth
@@ -54,7 +54,7 @@ class CertWorld(World):
         """Renew a token over a connection that shows these certificates."""
         certificates = tuple(one.der for one in shown)
         token = auth.client_token.reveal()
-        response = self.send(Operation.UPDATE, "auth/token/renew-self", {}, token=token, show_certificates=lambda: certificates)
+        response = self.send(Operation.UPDATE, "auth/token/renew-self", {}, token=token, certificates=certificates)
         assert response is not None
         assert response.auth is not None
         return response.auth
