@@ -51,6 +51,7 @@ class Logins:
         Raises PermissionDenied for those who may not have one.
         """
         _require_address(context, login)
+        self._mounts.hold(context.transaction, context.mount)
         standing = self._identity.recognise(context.transaction, context.mount, login) if login.alias else None
         enforcements = self._list_enforcements(context, standing)
         if standing is not None and enforcements:
@@ -75,6 +76,9 @@ class Logins:
         request = replace(context.request, path=pending.path, wrap_ttl_seconds=wrap)
         inner = replace(context, request=request, mount=mount)
         _require_address(inner, pending.login)
+        self._mounts.hold(inner.transaction, mount)
+        if pending.login.session and _find_stamp(inner, pending.login.session) != pending.stamp:
+            raise PermissionDenied  # what was shown at the login is good no more
         self._factors.require(inner, standing.entity_id, self._list_enforcements(inner, standing), factors)
         response = self._issue(inner, pending.login, standing, Response())
         return self._wrapping.wrap(inner.transaction, response, request) if wrap else response
@@ -101,6 +105,7 @@ class Logins:
             mount_uuid=context.mount.uuid,
             path=context.request.path,
             login=login,
+            stamp=_find_stamp(context, login.session) if login.session else "",
             wrap_ttl_seconds=context.request.wrap_ttl_seconds,
         )
         requirement = {
@@ -166,11 +171,15 @@ def _draft(context: SystemContext, login: Login, standing: Standing | None) -> t
 
 def _bind(context: SystemContext, session: str, token: Token) -> Token:
     """Return a token that is good as long as a row of its mount stays as it is."""
-    place = context.mount.storage_prefix + session
-    entry = context.transaction.get(place)
+    return replace(token, session=context.mount.storage_prefix + session, stamp=_find_stamp(context, session))
+
+
+def _find_stamp(context: SystemContext, session: str) -> str:
+    """Return what a session's row says now; raises PermissionDenied where it has ended."""
+    entry = context.transaction.get(context.mount.storage_prefix + session)
     if entry is None:
         raise PermissionDenied
-    return replace(token, session=place, stamp=entry.value.decode())
+    return entry.value.decode()
 
 
 def _choose_policies(login: Login) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from vault.crypto import random
-from vault.errors import InvalidRequest
+from vault.errors import InvalidRequest, UnsupportedPath
 from vault.logical.backend import Backend
 from vault.logical.mount import Lifetimes, Mount, MountConfig
 from vault.router import Router
@@ -67,6 +67,16 @@ class Mounts:
         if mount is None:
             raise InvalidRequest(f'no matching mount at "{path}"')
         return mount
+
+    def hold(self, transaction: Transaction, mount: Mount) -> None:
+        """Let a transaction commit only while a mount is open where it was found; raises UnsupportedPath.
+
+        A request may have waited since then. Tokens that it made for a mount that is gone would be missed by the revocation.
+        """
+        found = self.table(transaction).find(mount.path)
+        if found is None or found.uuid != mount.uuid or found.tainted:
+            raise UnsupportedPath
+        transaction.guard(PATH)
 
     def add(self, transaction: Transaction, mount: Mount) -> None:
         """Add a mount whose path neither exists, shadows nor nests."""

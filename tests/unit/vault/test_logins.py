@@ -1,12 +1,13 @@
 """Logins: from whom an auth method recognises to a token."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
-from tests.unit.vault.modules.system.world import World
-from vault.errors import InvalidRequest, LoginFailed, PermissionDenied
+from tests.unit.vault.modules.system.world import ROOT, World
+from vault.errors import InvalidRequest, LoginFailed, PermissionDenied, VaultError
 from vault.logical.args import STRING, arg
 from vault.logical.backend import Backend, Endpoint, path
 from vault.logical.context import Context
@@ -15,6 +16,7 @@ from vault.logical.operation import Operation
 from vault.logical.response import Auth, Response
 from vault.logical.token import Token
 from vault.modules.auth.renewal import require_same_policies
+from vault.storage.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,10 +34,12 @@ class Door:
         self.login = Login(alias="ann", display_name="ann", metadata={"name": "ann"})
         self.checks = 0
         self.gone = False
+        self.meanwhile: Callable[[], object] = lambda: None  # what happens during the slow work
 
     def check(self, context: Context, args: Word) -> bool:
         """Count the slow work."""
         self.checks += 1
+        self.meanwhile()
         return args.word == "friend"
 
     def enter(self, context: Context, args: Word) -> Response:
@@ -188,3 +192,41 @@ def test_a_wrapped_login_hides_the_token(world: World) -> None:
     assert response.auth is None
     assert response.wrap_info is not None
     assert response.wrap_info.wrapped_accessor
+
+
+@pytest.mark.parametrize("goes", ["moved", "disabled", "made anew"])
+def test_a_login_that_outlives_its_mount_makes_no_token(world: World, door: Door, goes: str) -> None:
+    """The revocation of the mount's tokens has passed by then: nothing would end this one. Nor does it leave an entity."""
+
+    def go() -> None:
+        if goes == "moved":
+            world.write("sys/remount", **{"from": "auth/main/door", "to": "auth/side"})
+            return
+        world.delete("sys/auth/main/door")
+        if goes == "made anew":
+            world.write("sys/auth/main/door", type="door")
+
+    door.meanwhile = go
+    with pytest.raises(VaultError):
+        enter(world)
+    assert world.list("auth/token/accessors") == (world.accessor(ROOT),)
+    assert world.list("identity/entity/id") == ()
+
+
+def test_a_token_whose_mount_is_gone_is_not_renewed(world: World, door: Door) -> None:
+    """Nobody could be asked whether its holder is still there."""
+    door.login = replace(door.login, parameters=TokenParameters(token_period=60))
+    key = world.first.tokens.hash_id(enter(world).client_token.reveal())
+    tokens = world.first.tokens
+
+    def stray(transaction: Transaction) -> None:
+        token = tokens.find_row(transaction, key)
+        assert token is not None
+        tokens.update(transaction, replace(token, path="auth/gone/login/ann"))
+
+    world.first.store.run(stray)
+    accessor = world.list("auth/token/accessors")
+    for name in accessor:
+        if name != world.accessor(ROOT):
+            with pytest.raises(InvalidRequest):
+                world.write("auth/token/renew-accessor", accessor=name)

@@ -72,7 +72,9 @@ class Renewer:
         token = current
         if not token.renewable or token.expires_at is None:
             raise InvalidRequest("lease is not renewable")
-        mount = self._find_mount(context, token) or context.mount
+        mount = self._find_mount(context, token)
+        if mount is None:  # nobody can be asked whether its holder is still there
+            raise InvalidRequest("the auth method of the token is gone, not renewing")
         login = self._ask(context, mount, token)
         max_seconds = 0 if login is None else login.parameters.token_max_ttl
         if login is not None:

@@ -31,6 +31,7 @@ class Pending:
     mount_uuid: str
     path: str  # of the login
     login: Login
+    stamp: str = ""  # of the login's session when it began
     wrap_ttl_seconds: int | None = None
 
 

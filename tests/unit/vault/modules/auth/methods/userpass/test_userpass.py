@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pyotp
 import pytest
 
 from tests.unit.vault.modules.auth.methods.userpass.method import FakeHasher, fail, log_in, look_up
@@ -168,3 +169,21 @@ def test_a_user_with_other_policies_is_not_renewed(world: World) -> None:
     look_up(world, auth)
     with pytest.raises(InvalidRequest, match="policies have changed"):
         world.write("auth/token/renew-self", token=auth.client_token.reveal())
+
+
+@pytest.mark.parametrize("change", [{"password": "other"}, {"is_active": False}], ids=["password", "disabled"])
+def test_a_login_that_waits_for_its_second_factor_ends_with_the_sessions(world: World, change: dict[str, Any]) -> None:
+    """Who began it showed a password that is good no more."""
+    entity_id = log_in(world).entity_id
+    method_id = world.write("identity/mfa/method/totp", issuer="Clinic").data["method_id"]
+    app = pyotp.parse_uri(world.write("identity/mfa/method/totp/admin-generate", method_id=method_id, entity_id=entity_id).data["url"])
+    assert isinstance(app, pyotp.TOTP)
+    world.write("identity/mfa/login-enforcement/all", mfa_method_ids=[method_id], auth_method_types=["userpass"])
+    requirement = log_in(world).mfa_requirement
+    assert requirement is not None
+    world.write("auth/userpass/users/ann", **change)
+    before = world.list("auth/token/accessors")
+    with pytest.raises(PermissionDenied):
+        code = app.at(int(world.clock.now()))
+        world.write("sys/mfa/validate", token=None, mfa_request_id=requirement["mfa_request_id"], mfa_payload={method_id: [code]})
+    assert world.list("auth/token/accessors") == before
