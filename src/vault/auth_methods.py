@@ -9,6 +9,7 @@ from vault.modules.auth.methods.approle import backend as approle
 from vault.modules.auth.methods.cert import backend as cert
 from vault.modules.auth.methods.jwt import backend as jwt
 from vault.modules.auth.methods.kubernetes import backend as kubernetes
+from vault.modules.auth.methods.ldap import backend as ldap
 from vault.modules.auth.methods.userpass import backend as userpass
 from vault.modules.auth.outward import Outward
 from vault.passwords import PasswordHasher
@@ -29,6 +30,7 @@ def list_methods(observer: Observer, store: Store, seal: Seal, clock: Clock) -> 
         ("auth", "approle"): {"": approle.build(store.run)},
         ("auth", "cert"): {"": cert.build()},
         ("auth", "kubernetes"): {"": kubernetes.build()},
+        ("auth", "ldap"): {"": ldap.build()},
         ("auth", "userpass"): {"": userpass.build(PasswordHasher(observer, clock))},
         **openid,
     }
