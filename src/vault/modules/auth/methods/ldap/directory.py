@@ -24,6 +24,8 @@ from vault.modules.auth.methods.ldap.config import Config, Place, list_servers, 
 _DEREFERENCE = {"never": "NEVER", "searching": "SEARCH", "finding": "BASE", "always": "ALWAYS"}
 _BROKEN = (LDAPException, OSError, ValueError, TypeError, IndexError, KeyError, AttributeError, struct.error, RecursionError)  # of garbage
 
+_TOO_MANY = 4  # a result code
+
 _places = BoundedSemaphore(limits.OUTBOUND_MAX)
 _log = structlog.get_logger(__name__)
 
@@ -102,8 +104,11 @@ class Directory:
         return self._bind(ANONYMOUS, None, None)
 
     def _bind(self, kind: str, dn: str | None, password: str | None) -> bool:
+        # As bytes: the library would change the text of it.
         with _described("bind"):
-            return bool(self._connection.rebind(user=dn, password=password, authentication=kind, read_server_info=False))
+            self._connection.user, self._connection.password = None, None
+            secret = None if password is None else password.encode()
+            return bool(self._connection.rebind(user=dn, password=secret, authentication=kind, read_server_info=False))
 
     def search(self, base: str, text: str, attributes: tuple[str, ...], *, whole: bool = True, most: int) -> tuple[Found, ...]:
         """Return the entries that a filter matches, `most` of them; raises Unreachable."""
@@ -118,14 +123,16 @@ class Directory:
                     search_scope=SUBTREE if whole else BASE,
                     dereference_aliases=_DEREFERENCE[self._config.dereference_aliases],
                     attributes=list(attributes) or ["1.1"],
-                    size_limit=0 if page else most,
+                    size_limit=most,
                     paged_size=page,
                     paged_cookie=cookie,
                 )
                 result = self._connection.result
-                if result["result"] not in {0, 4, 32}:  # success, more than asked for, no such place
+                if result["result"] not in {0, _TOO_MANY, 32}:  # success; no such place
                     raise OSError(f"result {result['result']}")
                 found += [_read(item) for item in self._connection.response or () if item["type"] == "searchResEntry"]
+                if result["result"] == _TOO_MANY and len(found) < most:
+                    raise OSError("cut short by a limit of the directory")
                 cookie = result.get("controls", {}).get("1.2.840.113556.1.4.319", {}).get("value", {}).get("cookie")
                 if not page or not cookie or len(found) >= most:
                     return tuple(found[:most])

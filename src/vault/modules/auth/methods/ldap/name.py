@@ -23,7 +23,7 @@ GROUP_FIELDS = frozenset({"UserDN", "Username"})
 
 def spell_name(text: str, *, case_sensitive: bool) -> str:
     """Return a name in its one spelling; raises InvalidRequest where it can be nobody's."""
-    name = re.sub(" +", " ", unicodedata.normalize("NFKC", text)).strip()
+    name = re.sub(" +", " ", unicodedata.normalize("NFKC", text)).strip(" ")
     if not name or name in {".", ".."} or "/" in name or not name.isprintable() or len(name.encode()) > limits.LDAP_NAME_BYTES_MAX:
         raise InvalidRequest("invalid name: expected up to 512 printable characters without '/'")
     return name if case_sensitive else name.lower()

@@ -90,18 +90,22 @@ def _list_groups(directory: Directory, config: Config, name: str, dn: str) -> tu
     elif config.binddn and config.bindpass:
         directory.bind_searcher()
     found = _find_token_groups(directory, dn) if config.use_token_groups else _find_groups(directory, config, name, dn)
-    return tuple(dict.fromkeys(group for entry in found for group in _name_group(config, entry)))[: limits.LDAP_GROUPS_MAX]
+    groups = tuple(dict.fromkeys(group for entry in found for group in _name_group(config, entry)))
+    # Some of them would not do: one that is left out may be the one whose policy denies.
+    if len(groups) > limits.LDAP_GROUPS_MAX:
+        raise Unreachable
+    return groups
 
 
 def _find_groups(directory: Directory, config: Config, name: str, dn: str) -> tuple[Found, ...]:
     text = fill_filter(config.groupfilter, {"UserDN": dn, "Username": name})
-    return directory.search(config.groupdn, text, (config.groupattr,), most=limits.LDAP_GROUPS_MAX)
+    return directory.search(config.groupdn, text, (config.groupattr,), most=limits.LDAP_GROUPS_MAX + 1)
 
 
 def _find_token_groups(directory: Directory, dn: str) -> Iterable[Found]:
     """Return the groups that Active Directory counts a user to, nested ones included; each is named by its security id."""
     for entry in directory.search(dn, _ANYTHING, ("tokenGroups",), whole=False, most=1):
-        for sid in entry.values.get("tokengroups", ())[: limits.LDAP_GROUPS_MAX]:
+        for sid in entry.values.get("tokengroups", ()):
             yield from directory.search(f"<SID={sid.hex()}>", _ANYTHING, (), whole=False, most=1)
 
 
