@@ -1,131 +1,173 @@
-"""Policies for names of the directory: `groups/<name>`, `users/<name>`. Names are hexadecimal in paths: none reaches another row."""
+"""What the mount says of groups of the directory and of users: policies, and groups that a user is in beside those of the directory."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import msgspec
 
-from vault import limits
-from vault.errors import InvalidRequest
-from vault.logical.args import INT, LIST, STRING, arg
-from vault.logical.backend import Endpoint, Path, path
+from vault.errors import InvalidRequest, NotFound
+from vault.logical.args import LIST, STRING, arg
 from vault.logical.context import Context
 from vault.logical.response import Response, list_response
 from vault.modules.auth.methods.ldap.config import Config, find_config
+from vault.modules.auth.methods.ldap.name import spell_name
+from vault.modules.auth.role_name import Page
 from vault.modules.policy.name import ROOT, parse_policy_names
 from vault.storage.view import View
 
-GROUPS = "group/"
-USERS = "user/"
+_GROUPS, _USERS = "group/", "user/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mapping:
-    """What a name of the directory gives."""
+class Group:
+    """A group as stored."""
 
     policies: tuple[str, ...] = ()
-    groups: tuple[str, ...] = ()  # of users only
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Name:
-    """The name in the path."""
+class User(Group):
+    """A user as stored."""
 
-    name: str = arg(STRING, "Name in the directory.")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WriteGroup(Name):
-    """What a group gives."""
-
-    policies: tuple[str, ...] = arg(LIST, "Policies of its members.", default=())
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WriteUser(Name):
-    """What a user gets."""
+class Named:
+    """The group or user that the path names."""
 
-    policies: tuple[str, ...] = arg(LIST, "Policies of the user.", default=())
-    groups: tuple[str, ...] = arg(LIST, "Groups of the user beside those of the directory.", default=())
+    name: str = arg(STRING, "Name of it.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListArgs:
-    """A page of names."""
+class WriteGroup(Named):
+    """Policies of a group; absent: none."""
 
-    after: str = arg(STRING, "List what comes after this name.", default="", query=True)
-    limit: int = arg(INT, "List at most so many; 0 or less: all.", default=0, query=True)
-
-
-def _decode(value: bytes) -> Mapping:
-    return msgspec.json.decode(value, type=Mapping)
+    policies: tuple[str, ...] = arg(LIST, "Policies of the members.", default=())
 
 
-def find_mapping(storage: View, folder: str, name: str) -> Mapping:
-    """Return what a name gives; nothing where nobody said."""
-    entry = storage.get(folder + name.encode("utf-8", "replace").hex())
-    return Mapping() if entry is None else entry.decode(_decode)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteUser(Named):
+    """Policies and groups of a user; absent fields keep their value."""
+
+    policies: tuple[str, ...] | None = arg(LIST, "Policies of the user.", default=None)
+    groups: tuple[str, ...] | None = arg(LIST, "Further groups that the user is in.", default=None)
 
 
-def parse_name(config: Config, name: str) -> str:
-    """Return a name in its one spelling; raises InvalidRequest for what can be none."""
-    if not name.isprintable() or not 0 < len(name.encode("utf-8", "replace")) <= limits.LDAP_NAME_BYTES_MAX:
-        raise InvalidRequest("invalid name")
-    return config.spell(name)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What the mount gives to a user."""
+
+    groups: tuple[str, ...]  # in the directory's spelling, or that of the mount
+    policies: tuple[str, ...]
 
 
-class _Folder:
-    """Handlers of one of the two kinds of names."""
+def _decode_group(value: bytes) -> Group:
+    return msgspec.json.decode(value, type=Group)
 
-    def __init__(self, folder: str, *, has_groups: bool) -> None:
-        self._folder = folder
-        self._has_groups = has_groups
 
-    def _place(self, context: Context, name: str) -> str:
-        spelled = parse_name(find_config(context.storage) or Config(), name)
-        return self._folder + spelled.encode("utf-8", "replace").hex()
+def _decode_user(value: bytes) -> User:
+    return msgspec.json.decode(value, type=User)
 
-    def list_names(self, context: Context, args: ListArgs) -> Response | None:
-        """List the names."""
-        after = args.after.encode("utf-8", "replace").hex()
-        found = context.storage.list_children(self._folder, after, args.limit if args.limit > 0 else None)
-        return list_response(tuple(bytes.fromhex(name).decode("utf-8", "replace") for name in found))
 
-    def read(self, context: Context, args: Name) -> Response | None:
-        """Answer what a name gives."""
-        entry = context.storage.get(self._place(context, args.name))
-        if entry is None:
-            return None
-        mapping = entry.decode(_decode)
-        groups = {"groups": ",".join(mapping.groups)} if self._has_groups else {}
-        return Response(data={"policies": list(mapping.policies), **groups})
+def find_group(storage: View, name: str) -> Group | None:
+    """Return the group with this name in its one spelling."""
+    entry = storage.get(_GROUPS + name)
+    return None if entry is None else entry.decode(_decode_group)
 
-    def write(self, context: Context, args: WriteGroup | WriteUser) -> None:
-        """Say what a name gives."""
-        policies = parse_policy_names(args.policies)
-        if ROOT in policies:
-            raise InvalidRequest("root policy cannot be granted by an auth method")
+
+def find_user(storage: View, name: str) -> User | None:
+    """Return the user with this name in its one spelling."""
+    entry = storage.get(_USERS + name)
+    return None if entry is None else entry.decode(_decode_user)
+
+
+def find_standing(storage: View, config: Config, name: str, groups: tuple[str, ...]) -> Standing:
+    """Return what the mount gives to a user who is in these groups of the directory."""
+    user = find_user(storage, name) or User()
+    everything = tuple(dict.fromkeys((*user.groups, *groups)))
+    policies: dict[str, None] = {}
+    for group in _spell_all(everything, config):
+        found = find_group(storage, group)
+        policies |= dict.fromkeys(found.policies if found else ())
+    return Standing(groups=everything, policies=tuple(policies | dict.fromkeys(user.policies)))
+
+
+def _spell_all(groups: Iterable[str], config: Config) -> Iterable[str]:
+    for group in groups:
+        try:
+            yield spell_name(group, case_sensitive=config.case_sensitive_names)
+        except InvalidRequest:
+            continue  # a name of the directory that no group here can have
+
+
+def _spell(context: Context, args: Named) -> str:
+    config = find_config(context.storage) or Config()
+    return spell_name(args.name, case_sensitive=config.case_sensitive_names)
+
+
+def _parse_policies(names: tuple[str, ...]) -> tuple[str, ...]:
+    parsed = parse_policy_names(names)
+    if ROOT in parsed:
+        raise InvalidRequest("root policy cannot be granted by an auth method")
+    return parsed
+
+
+# -- groups -----------------------------------------------------------------------------------------------------------
+
+
+def list_groups(context: Context, args: Page) -> Response | None:
+    """List the groups."""
+    return list_response(context.storage.list_children(_GROUPS, args.after, args.limit if args.limit > 0 else None))
+
+
+def read_group(context: Context, args: Named) -> Response:
+    """Answer a group."""
+    found = find_group(context.storage, _spell(context, args))
+    if found is None:
+        raise NotFound
+    return Response(data={"policies": list(found.policies)})
+
+
+def write_group(context: Context, args: WriteGroup) -> None:
+    """Create or replace a group."""
+    context.storage.put(_GROUPS + _spell(context, args), msgspec.json.encode(Group(policies=_parse_policies(args.policies))))
+
+
+def delete_group(context: Context, args: Named) -> None:
+    """Delete a group; a missing one is no error."""
+    context.storage.delete(_GROUPS + _spell(context, args))
+
+
+# -- users ------------------------------------------------------------------------------------------------------------
+
+
+def list_users(context: Context, args: Page) -> Response | None:
+    """List the users that the mount says something of."""
+    return list_response(context.storage.list_children(_USERS, args.after, args.limit if args.limit > 0 else None))
+
+
+def read_user(context: Context, args: Named) -> Response:
+    """Answer a user."""
+    found = find_user(context.storage, _spell(context, args))
+    if found is None:
+        raise NotFound
+    return Response(data={"policies": list(found.policies), "groups": ",".join(found.groups)})
+
+
+def write_user(context: Context, args: WriteUser) -> None:
+    """Create or change a user."""
+    name = _spell(context, args)
+    user = find_user(context.storage, name) or User()
+    if args.policies is not None:
+        user = replace(user, policies=_parse_policies(args.policies))
+    if args.groups is not None:
         config = find_config(context.storage) or Config()
-        groups = tuple(sorted({parse_name(config, name) for name in getattr(args, "groups", ())}))
-        context.storage.put(self._place(context, args.name), msgspec.json.encode(Mapping(policies=policies, groups=groups)))
-
-    def delete(self, context: Context, args: Name) -> None:
-        """Forget a name; a missing one is no error."""
-        context.storage.delete(self._place(context, args.name))
-
-    def paths(self, word: str, schema: type) -> tuple[Path, ...]:
-        """Return the table of one kind."""
-        return (
-            path(word, help=f"List {word}.", list=Endpoint(handler=self.list_names, args=ListArgs)),
-            path(
-                f"{word}/{{name*}}",
-                help=f"Say what {word} of the directory give.",
-                read=Endpoint(handler=self.read, args=Name),
-                update=Endpoint(handler=self.write, args=schema),
-                delete=Endpoint(handler=self.delete, args=Name),
-            ),
-        )
+        groups = tuple(spell_name(group, case_sensitive=config.case_sensitive_names) for group in args.groups)
+        user = replace(user, groups=tuple(sorted({*groups})))
+    context.storage.put(_USERS + name, msgspec.json.encode(user))
 
 
-def mapping_paths() -> tuple[Path, ...]:
-    """Return the table."""
-    return (*_Folder(GROUPS, has_groups=False).paths("groups", WriteGroup), *_Folder(USERS, has_groups=True).paths("users", WriteUser))
+def delete_user(context: Context, args: Named) -> None:
+    """Delete what the mount says of a user; a missing one is no error."""
+    context.storage.delete(_USERS + _spell(context, args))
