@@ -5,7 +5,10 @@ local requests = {}
 local turn = 0
 
 function init(_)
-  local headers = { ["X-Vault-Token"] = os.getenv("BENCH_TOKEN") }
+  local headers = {}
+  if os.getenv("BENCH_TOKEN") ~= "" then
+    headers["X-Vault-Token"] = os.getenv("BENCH_TOKEN")
+  end
   local body = os.getenv("BENCH_BODY")
   if body == "" then
     body = nil

@@ -60,8 +60,9 @@ def measure(
 
 
 def _load(scenario: Scenario, target: Target, settings: Settings, seconds: int) -> Load:
-    token = target.tokens[settings.token]
-    return run_load(scenario, address=target.address, token=token, connections=settings.connections, seconds=seconds)
+    token = "" if scenario.public else target.tokens[settings.token]
+    connections = min(settings.connections, scenario.connections_max)
+    return run_load(scenario, address=target.address, token=token, connections=connections, seconds=seconds)
 
 
 def _measure_round(scenario: Scenario, target: Target, settings: Settings) -> Round:

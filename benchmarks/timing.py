@@ -41,14 +41,25 @@ class Client:
         text = response.read()
         return response.status, json.loads(text) if text else None
 
+    def require(self, method: str, path: str, body: Any = None) -> Any:
+        """Send a request that must succeed; return its body."""
+        status, answer = self.call(method, path, body)
+        if status not in {200, 204}:
+            raise SystemExit(f"{path}: {status} {answer}")
+        return answer
+
+    def time_refusal(self, path: str, body: Any, answer: Any) -> float:
+        """Send a login that must be refused with this answer; return the seconds that it took."""
+        begun = time.perf_counter()
+        found = self.call("POST", path, body, public=True)
+        seconds = time.perf_counter() - begun
+        if found != (400, answer):
+            raise SystemExit(f"{path}: {found}")
+        return seconds
+
     def guess(self, name: str) -> float:
         """Try a wrong password; return the seconds that it took."""
-        begun = time.perf_counter()
-        status, body = self.call("POST", f"auth/timed/login/{name}", {"password": "wrong"}, public=True)
-        seconds = time.perf_counter() - begun
-        if (status, body) != (400, ANSWER):
-            raise SystemExit(f"{name}: {status} {body}")
-        return seconds
+        return self.time_refusal(f"auth/timed/login/{name}", {"password": "wrong"}, ANSWER)
 
 
 def prepare(client: Client, tries: int) -> dict[str, Callable[[int], str]]:
@@ -90,10 +101,16 @@ def main() -> None:
         found: dict[str, list[float]] = {kind: [] for kind in names}
         for kind, number in order:
             found[kind].append(client.guess(names[kind](number)))
+    print_areas(found)
+
+
+def print_areas(found: dict[str, list[float]]) -> None:
+    """Print the times of each kind, and how well every pair of kinds can be told apart."""
     for kind, times in found.items():
         ordered = sorted(times)
         median, low, high = (1000 * ordered[int(len(ordered) * part)] for part in (0.5, 0.05, 0.95))
         print(f"{kind:10} {median:8.2f} ms median, {low:.2f} to {high:.2f}")
+    tries = len(next(iter(found.values())))
     chance = 1.96 * math.sqrt((2 * tries + 1) / (12 * tries * tries))
     for first, second in itertools.combinations(found, 2):
         print(f"{first:10} {second:10} {find_area(found[first], found[second]):.3f}   chance: 0.5 +- {chance:.3f}")

@@ -6,9 +6,11 @@ from vault.clock import Clock
 from vault.logical.backend import Backend
 from vault.logical.mount import Mount
 from vault.modules.auth.methods.approle import backend as approle
+from vault.modules.auth.methods.approle.upkeep import Upkeep
 from vault.modules.auth.methods.cert import backend as cert
 from vault.modules.auth.methods.jwt import backend as jwt
 from vault.modules.auth.methods.kubernetes import backend as kubernetes
+from vault.modules.auth.methods.ldap import backend as ldap
 from vault.modules.auth.methods.userpass import backend as userpass
 from vault.modules.auth.outward import Outward
 from vault.passwords import PasswordHasher
@@ -26,9 +28,10 @@ def list_methods(observer: Observer, store: Store, seal: Seal, clock: Clock) -> 
 
     openid = {("auth", kind): {"": jwt.build(kind, fetch=Outward(), keys=seal, commit=commit, clock=clock)} for kind in ("jwt", "oidc")}
     return {
-        ("auth", "approle"): {"": approle.build(store.run)},
+        ("auth", "approle"): {"": approle.build(Upkeep(store, store, clock).sweep)},
         ("auth", "cert"): {"": cert.build()},
         ("auth", "kubernetes"): {"": kubernetes.build()},
+        ("auth", "ldap"): {"": ldap.build()},
         ("auth", "userpass"): {"": userpass.build(PasswordHasher(observer, clock))},
         **openid,
     }

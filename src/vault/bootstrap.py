@@ -31,6 +31,7 @@ from vault.logical.backend import Backend, Path
 from vault.logical.mount import Lifetimes, Mount
 from vault.logical.token import Token
 from vault.logins import Logins
+from vault.modules.auth.methods.approle.upkeep import Upkeep as SecretIdUpkeep
 from vault.modules.auth.methods.token import backend as token_backend
 from vault.modules.auth.renewal import Renewer
 from vault.modules.auth.tokens import Issued, TokenStore
@@ -215,6 +216,7 @@ class Service:
                 Recounter(fenced, self._tokens, leases).recount,
                 partial(self._logins.tidy, fenced.run, self._clock.now),
                 Upkeep(self._store, fenced, self._mounts, self._clock).run,
+                partial(SecretIdUpkeep(self._store, fenced, self._clock).run, lambda reader: self._mounts.table(reader).mounts),
                 PartitionChore(lambda: make_partitions(self._dsn), self._clock).run,
                 Retention(fenced.run, *tables, self._clock, self._settings.audit_retention_days).run,
             ),

@@ -178,8 +178,8 @@ class ExpiryWorker:
             chore()
 
     def _list_due(self, stuck: set[str]) -> tuple[str, ...]:
-        paths = self._store.list_expired(self._clock.now(), BATCH + len(stuck))
-        due = (path.removeprefix(PREFIX) for path in paths if path.startswith(PREFIX))
+        paths = self._store.list_expired(self._clock.now(), BATCH + len(stuck), PREFIX)
+        due = (path.removeprefix(PREFIX) for path in paths)
         return tuple(lease_id for lease_id in due if lease_id not in stuck)
 
     def _revoke(self, due: tuple[str, ...]) -> tuple[str, ...]:

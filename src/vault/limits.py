@@ -47,6 +47,12 @@ KV_VERSIONS_DEFAULT = 10  # Vault's number of versions kept where nobody names o
 KV_UPGRADE_BATCH = 100  # secrets moved in one transaction, so that an upgrade never holds many rows at once
 KV_SCAN_PAGE = 1_000  # rows of a recursive listing fetched at once
 
+LDAP_SECONDS_MAX = 20  # of one conversation with a directory, whatever it does; people wait no longer
+LDAP_SERVERS_MAX = 8  # each may cost its whole connection time
+LDAP_ENTRIES_MAX = 10_000  # of one search
+LDAP_GROUPS_MAX = 2_000  # of one person; each is a row to be read
+LDAP_NAME_BYTES_MAX = 512  # twice as long in hexadecimal, as part of a path
+LDAP_FILTER_CHARACTERS_MAX = 4_096
 APPROLE_NAME_BYTES_MAX = 512  # of a role, a role id or an accessor, as part of a path
 SECRET_ID_BYTES_MAX = 4_096  # of one that the caller chose; it is hashed at each login
 SECRET_ID_METADATA_BYTES_MAX = 16 * 1024  # it becomes part of every token

@@ -205,7 +205,7 @@ class Lockout:
     def tidy(self, runner: Runner) -> None:
         """Remove the rows of failures that are long ago."""
         while True:
-            due = [path for path in self._store.list_expired(self._clock.now(), _TIDY_BATCH) if path.startswith(PREFIX)]
+            due = list(self._store.list_expired(self._clock.now(), _TIDY_BATCH, PREFIX))
             for start in range(0, len(due), 50):
                 chunk = due[start : start + 50]
                 runner.run(lambda transaction, chunk=chunk: self._remove(transaction, chunk))  # type: ignore[misc]  # a default binds it

@@ -35,10 +35,10 @@ class Memory:
         paths = sorted((path for path in tuple(self._rows) if path.startswith(prefix)), key=_place)
         return tuple(path[len(prefix) :] for path in paths if _place(path) > _place(prefix + after))[:limit]
 
-    def list_expired(self, before: float, limit: int) -> tuple[str, ...]:
-        """Return paths whose expiry lies before a time, oldest first."""
+    def list_expired(self, before: float, limit: int, prefix: str = "") -> tuple[str, ...]:
+        """Return paths below a prefix whose expiry lies before a time, oldest first."""
         due = sorted((stored.expires_at, path) for path, stored in tuple(self._rows.items()) if stored.expires_at is not None)
-        return tuple(path for expires_at, path in due if expires_at < before)[:limit]
+        return tuple(path for expires_at, path in due if expires_at < before and path.startswith(prefix))[:limit]
 
     def prepare(self, version: int, changes: Sequence[Change], prefixes: Sequence[str], notice: str = "") -> Prepared:
         """Check changes; raises WriteConflict when a version differs. There are no other hosts to be told."""

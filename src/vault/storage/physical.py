@@ -51,8 +51,8 @@ class Physical(Protocol):
     def list_subtree(self, prefix: str, after: str, limit: int) -> tuple[str, ...]:
         """Return paths below a prefix, relative to it, in byte order, after `after`."""
 
-    def list_expired(self, before: float, limit: int) -> tuple[str, ...]:
-        """Return paths whose expiry lies before a time, oldest first."""
+    def list_expired(self, before: float, limit: int, prefix: str = "") -> tuple[str, ...]:
+        """Return paths below a prefix whose expiry lies before a time, oldest first."""
 
     def prepare(self, version: int, changes: Sequence[Change], prefixes: Sequence[str], notice: str = "") -> Prepared:
         """Check and apply changes in path order, delete what else lies below `prefixes`; raises WriteConflict when a version differs.

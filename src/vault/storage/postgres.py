@@ -122,9 +122,9 @@ class Postgres:
         rows = self._fetch(statement.LIST_SUBTREE, (range_end(prefix), *split_path(prefix + after), limit))
         return tuple(row[0][len(prefix) :] for row in rows)
 
-    def list_expired(self, before: float, limit: int) -> tuple[str, ...]:
-        """Return paths whose expiry lies before a time, oldest first."""
-        return tuple(row[0] for row in self._fetch(statement.LIST_EXPIRED, (before, limit)))
+    def list_expired(self, before: float, limit: int, prefix: str = "") -> tuple[str, ...]:
+        """Return paths below a prefix whose expiry lies before a time, oldest first."""
+        return tuple(row[0] for row in self._fetch(statement.LIST_EXPIRED, (before, limit, prefix, range_end(prefix))))
 
     def count_subtree(self, prefix: str) -> int:
         """Return how many rows lie below a prefix. Reads all of their index entries: not for every request."""

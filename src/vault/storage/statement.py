@@ -122,8 +122,12 @@ LIST_SUBTREE = Statement(
 )
 
 LIST_EXPIRED = Statement(
-    sql="SELECT parent || name AS path FROM vault.entry WHERE expires_at < $1::double precision ORDER BY expires_at LIMIT $2::bigint",
-    parameters=("double precision", "bigint"),
+    sql="""
+        SELECT parent || name AS path FROM vault.entry
+        WHERE expires_at < $1::double precision AND parent >= $3::text AND parent < $4::text
+        ORDER BY expires_at LIMIT $2::bigint
+    """,
+    parameters=("double precision", "bigint", "text", "text"),
     row=Path,
 )
 

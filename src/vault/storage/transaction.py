@@ -234,9 +234,9 @@ class Store:
             self.cache.keep(key, noted, names)
         return names
 
-    def list_expired(self, before: float, limit: int) -> tuple[str, ...]:
-        """Return paths whose expiry lies before a time (unix seconds), oldest first."""
-        return self.physical.list_expired(before, limit)
+    def list_expired(self, before: float, limit: int, prefix: str = "") -> tuple[str, ...]:
+        """Return paths below a prefix whose expiry lies before a time (unix seconds), oldest first."""
+        return self.physical.list_expired(before, limit, prefix)
 
     # -- writing ------------------------------------------------------------------------------------------------------
 

@@ -52,6 +52,7 @@ PUBLIC = {
     "read oidc/oidc/callback",
     "update oidc/oidc/callback",
     "update kubernetes/login",
+    "update ldap/login/{username*}",
     "update userpass/login/{username}",
 }
 # Public where the listener opens the door that they name.

@@ -80,7 +80,7 @@ class Upkeep:
 
     def _sweep_codes(self, now: float) -> None:
         folder = self._mounts.require(self._store.read(), MOUNT).storage_prefix + CODES.folder
-        expired = [path for path in self._store.list_expired(now, limits.OIDC_ROWS_SWEPT) if path.startswith(folder)]
+        expired = list(self._store.list_expired(now, limits.OIDC_ROWS_SWEPT, folder))
         for start in range(0, len(expired), _CHUNK):
             self._fenced.run(partial(_delete_all, paths=expired[start : start + _CHUNK]))
 

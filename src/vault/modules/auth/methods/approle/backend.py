@@ -17,7 +17,7 @@ from vault.logical.token import Token
 from vault.modules.auth.cidr import is_bound_to
 from vault.modules.auth.methods.approle.role import role_paths
 from vault.modules.auth.methods.approle.rows import Role, Rows, SecretId, make_key
-from vault.modules.auth.methods.approle.secret_id import Run, SecretIdPaths, is_spent
+from vault.modules.auth.methods.approle.secret_id import SecretIdPaths, Sweep, is_subset
 from vault.secret import Secret
 
 WRONG = "invalid role or secret ID"
@@ -64,7 +64,8 @@ def _is_good(context: Context, role: Role, secret: SecretId | None) -> bool:
     bounds = [role.secret_id_bound_cidrs or (), role.parameters.token_bound_cidrs]
     if secret is not None:
         bounds += [secret.cidr_list, secret.token_bound_cidrs]
-        if is_spent(secret, context.now_ns):
+        # The role may have been narrowed since; an expired one waits for its removal.
+        if secret.is_expired(context.now_ns) or not is_subset(secret.token_bound_cidrs, role.parameters.token_bound_cidrs):
             return False
     return all(is_bound_to(cidrs, address) for cidrs in bounds)
 
@@ -100,12 +101,12 @@ def renew(context: Context, token: Token) -> Login:
     return _recognise(role, None)
 
 
-def build(run: Run) -> Backend:
-    """Return the backend; `run` runs transactions of their own, for tidying."""
+def build(sweep: Sweep) -> Backend:
+    """Return the backend; `sweep` clears away what is due below a prefix, in transactions of its own."""
     login = Endpoint(handler=log_in, args=LoginArgs, public=True, guess=name_guess, role=find_role_name)
     return Backend(
         kind="approle",
-        paths=(path("login", help="Log in with a role id and a secret id.", update=login), *SecretIdPaths(run).paths(), *role_paths()),
+        paths=(path("login", help="Log in with a role id and a secret id.", update=login), *SecretIdPaths(sweep).paths(), *role_paths()),
         help="Machines log in with a role id and a secret id.",
         on_mount=make_key,
         renew=renew,

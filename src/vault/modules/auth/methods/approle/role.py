@@ -13,23 +13,22 @@ from vault.logical.login import TokenParameters
 from vault.logical.response import Response, list_response
 from vault.modules.auth.cidr import parse_cidrs
 from vault.modules.auth.methods.approle.rows import ROLES, Role, Rows, make_uuid
-from vault.modules.auth.parameters import TokenParameterArgs, change_parameters, describe_parameters
-
-_OLDER = ("policies", "period")  # shown again where they were used
+from vault.modules.auth.parameters import TokenParameterArgs, change_parameters, describe_parameters, note_older
+from vault.modules.auth.role_name import ROLE_NAME
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoleName:
     """The role that the path names."""
 
-    role_name: str = arg(STRING, "Name of the role, in whatever case.")
+    role_name: str = arg(ROLE_NAME, "Name of the role, in whatever case.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteRole(TokenParameterArgs):
     """The fields of a role; absent ones keep their value."""
 
-    role_name: str = arg(STRING, "Name of the role, in whatever case.")
+    role_name: str = arg(ROLE_NAME, "Name of the role, in whatever case.")
     role_id: str | None = arg(STRING, "What logins name the role by; chosen where none is given.", default=None)
     bind_secret_id: bool | None = arg(BOOL, "Whether a login needs a secret id.", default=None)
     secret_id_bound_cidrs: tuple[str, ...] | None = arg(LIST, "Addresses from which logins are accepted.", default=None)
@@ -69,10 +68,14 @@ class _Property:
     warning: str = ""
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names by which a write may set it."""
+        return (self.field, self.older) if self.older else (self.field,)
+
+    @property
     def schema(self) -> type:
         """Return the arguments of a write."""
-        names = [name for name in (self.field, self.older) if name]
-        columns = [(name, Any, arg(self.kind, f"The {name.replace('_', ' ')}.", default=None)) for name in names]
+        columns = [(name, Any, arg(self.kind, f"The {name.replace('_', ' ')}.", default=None)) for name in self.names]
         return make_dataclass(f"Write_{self.field}", columns, bases=(RoleName,), frozen=True, slots=True, kw_only=True)
 
 
@@ -145,15 +148,14 @@ def role_exists(context: Context, args: RoleName) -> bool:
 
 def describe_role(role: Role) -> dict[str, Any]:
     """Return a role in the wire's names."""
-    data = {
+    return {
         "bind_secret_id": role.bind_secret_id,
         "secret_id_bound_cidrs": None if role.secret_id_bound_cidrs is None else list(role.secret_id_bound_cidrs),
         "secret_id_num_uses": role.secret_id_num_uses,
         "secret_id_ttl": role.secret_id_ttl,
         "local_secret_ids": role.local_secret_ids,
-        **describe_parameters(role.parameters),
+        **describe_parameters(role.parameters, older=role.legacy),
     }
-    return data | {name: data[f"token_{name}"] for name in role.legacy}
 
 
 def list_roles(context: Context, args: ListArgs) -> Response | None:
@@ -172,19 +174,16 @@ def delete_role(context: Context, args: RoleName) -> None:
     rows = Rows(context.storage)
     role = rows.find_role(args.role_name)
     if role is not None:
-        rows.delete_role(role)
+        rows.delete_role(role, context.now)
 
 
 def write_role(context: Context, args: WriteRole) -> None:
     """Make or change a role."""
     rows = Rows(context.storage)
     former = rows.find_role(args.role_name)
-    name = args.role_name.lower()
-    if len(name.encode("utf-8", "replace")) > limits.APPROLE_NAME_BYTES_MAX or not name.isprintable():
-        raise InvalidRequest("invalid role name")
     if former is not None and args.local_secret_ids not in {None, former.local_secret_ids}:
         raise InvalidRequest("local_secret_ids can only be modified during role creation")
-    current = former or Role(name=name, uuid=make_uuid(), role_id=make_uuid())
+    current = former or Role(name=args.role_name, uuid=make_uuid(), role_id=make_uuid())
     rows.put_role(_change(current, args), former)
 
 
@@ -199,9 +198,7 @@ def _change(role: Role, args: WriteRole) -> Role:
         "local_secret_ids": args.local_secret_ids,
     }
     changed = replace(role, **{name: value for name, value in given.items() if value is not None})
-    used = {name for name in _OLDER if getattr(args, name) is not None}
-    parameters = change_parameters(role.parameters, args)
-    changed = replace(changed, parameters=parameters, legacy=tuple(sorted(used)) or role.legacy)
+    changed = replace(changed, parameters=change_parameters(role.parameters, args), legacy=note_older(role.legacy, args))
     return _require_constraint(changed)
 
 
@@ -214,8 +211,8 @@ def _require_constraint(role: Role) -> Role:
 def _check_role_id(role_id: str) -> str:
     if not role_id:
         raise InvalidRequest("missing role_id")
-    if len(role_id.encode("utf-8", "replace")) > limits.APPROLE_NAME_BYTES_MAX:
-        raise InvalidRequest("role_id is too long")
+    if len(role_id.encode("utf-8", "replace")) > limits.APPROLE_NAME_BYTES_MAX or not role_id.isprintable():
+        raise InvalidRequest("role_id is too long, or has a character that cannot be printed")
     return role_id
 
 
@@ -246,19 +243,19 @@ def _read_property(one: _Property, context: Context, args: RoleName) -> Response
     role = Rows(context.storage).find_role(args.role_name)
     if role is None:
         raise NotFound
-    value = describe_role(role)[one.field]
-    return Response(data={one.shown or one.field: value}, warnings=(one.warning,) if one.warning else ())
+    data = describe_role(role)
+    answer = {one.shown or one.field: data[one.field]}
+    answer |= {one.older: data[one.older]} if one.older in data else {}
+    return Response(data=answer, warnings=(one.warning,) if one.warning else ())
 
 
 def _write_property(one: _Property, context: Context, args: Any) -> None:
     rows = Rows(context.storage)
     role = _require(rows, args.role_name)
-    value = getattr(args, one.field)
-    if value is None and one.older:
-        value = getattr(args, one.older)
-    if value is None:
+    given = {name: value for name in one.names if (value := getattr(args, name)) is not None}
+    if not given:
         raise InvalidRequest(f"missing {one.field}")
-    rows.put_role(_change(role, WriteRole(role_name=role.name, **{one.field: value})), role)
+    rows.put_role(_change(role, WriteRole(role_name=role.name, **given)), role)
 
 
 def _reset_property(one: _Property, context: Context, args: RoleName) -> None:

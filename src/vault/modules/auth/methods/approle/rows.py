@@ -22,7 +22,9 @@ ROLES = "role/"
 _ROLE_IDS = "role-id/"
 _SECRETS = "secret/"
 _ACCESSORS = "accessor/"
+_REMOVED = "removed/"  # by uuid, roles whose secret ids are still to be cleared away
 _KEY = "key"
+REMOVED_PAGE = 250  # secret ids of a deleted role that one transaction deletes
 _NOBODY = "nobody"  # in place of a role's uuid, where there is no role
 
 
@@ -55,6 +57,10 @@ class SecretId:
     cidr_list: tuple[str, ...] = ()
     token_bound_cidrs: tuple[str, ...] = ()
     metadata: dict[str, str] | None = None
+
+    def is_expired(self, now_ns: int) -> bool:
+        """Return whether its time is over."""
+        return self.expires_ns is not None and self.expires_ns <= now_ns
 
 
 def make_uuid() -> str:
@@ -111,10 +117,11 @@ class Rows:
             self._change_ids(role.role_id, role.name)
         self._view.put(ROLES + role.name, msgspec.json.encode(role))
 
-    def delete_role(self, role: Role) -> None:
-        """Forget a role; its secret ids cannot be reached any more."""
+    def delete_role(self, role: Role, now: float) -> None:
+        """Forget a role. Its secret ids, however many, cannot be reached any more; `remove_due` clears them away."""
         self._change_ids(role.role_id, None)
         self._view.delete(ROLES + role.name)
+        self._view.put(_REMOVED + role.uuid, b"", expires_at=now)
 
     def _change_ids(self, role_id: str, name: str | None) -> None:
         place = _place_of(role_id)
@@ -157,13 +164,15 @@ class Rows:
         return None if stored is None else (hashed, stored.decode(decode_secret_id))
 
     def put_secret_id(self, role: Role, hashed: str, secret: SecretId) -> None:
-        """Store a secret id and its accessor."""
+        """Store a secret id and its accessor, if the role is still there and as it was."""
+        self._view.guard(ROLES + role.name)
         self._view.put(f"{_ACCESSORS}{role.uuid}/{secret.accessor}", hashed.encode())
         self.update_secret_id(role, hashed, secret)
 
     def update_secret_id(self, role: Role, hashed: str, secret: SecretId) -> None:
         """Store a changed secret id."""
-        self._view.put(f"{_SECRETS}{role.uuid}/{hashed}", msgspec.json.encode(secret))
+        expires_at = None if secret.expires_ns is None else secret.expires_ns / 1e9
+        self._view.put(f"{_SECRETS}{role.uuid}/{hashed}", msgspec.json.encode(secret), expires_at=expires_at)
 
     def delete_secret_id(self, role: Role, hashed: str, secret: SecretId) -> None:
         """Forget a secret id."""
@@ -176,22 +185,32 @@ class Rows:
 
     # -- upkeep -------------------------------------------------------------------------------------------------------
 
-    def tidy(self, now_ns: int, after: str, limit: int) -> str:
-        """Delete expired secret ids and those of deleted roles, of one page; return where the next page begins, or nothing."""
-        owners = {role.uuid: role for name in self._view.list_children(ROLES) if (role := self.find_role(name)) is not None}
-        page = self._view.list_subtree(_SECRETS, after, limit)
-        for place in page:
-            owner, _, hashed = place.partition("/")
-            entry = self._view.get(_SECRETS + place)
-            if entry is None:
-                continue
-            secret = entry.decode(decode_secret_id)
-            role = owners.get(owner)
-            if role is None or (secret.expires_ns is not None and secret.expires_ns <= now_ns):
-                self._view.delete(f"{_ACCESSORS}{owner}/{secret.accessor}")
-                self._view.delete(f"{_SECRETS}{owner}/{hashed}")
-        return page[-1] if len(page) == limit else ""
+    def remove_due(self, places: tuple[str, ...], now_ns: int) -> None:
+        """Delete what was found to be due: expired secret ids, and a page of those of each deleted role."""
+        for place in places:
+            if place.startswith(_REMOVED):
+                self._remove_page(place.removeprefix(_REMOVED))
+            elif place.startswith(_SECRETS):
+                self._remove_expired(place.removeprefix(_SECRETS), now_ns)
+
+    def _remove_expired(self, place: str, now_ns: int) -> None:
+        owner, _, hashed = place.partition("/")
+        entry = self._view.get(_SECRETS + place)
+        secret = None if entry is None else entry.decode(decode_secret_id)
+        if secret is not None and secret.is_expired(now_ns):
+            self._view.delete(f"{_ACCESSORS}{owner}/{secret.accessor}")
+            self._view.delete(f"{_SECRETS}{owner}/{hashed}")
+
+    def _remove_page(self, owner: str) -> None:
+        left = 0
+        for folder in (f"{_SECRETS}{owner}/", f"{_ACCESSORS}{owner}/"):
+            page = self._view.list_subtree(folder, limit=REMOVED_PAGE)
+            left += len(page)
+            for name in page:
+                self._view.delete(folder + name)
+        if not left:
+            self._view.delete(_REMOVED + owner)
 
 
 def _place_of(role_id: str) -> str:
-    return _ROLE_IDS + hashlib.sha256(role_id.encode("utf-8", "surrogatepass")).hexdigest()[:2]
+    return _ROLE_IDS + hashlib.sha256(role_id.encode("utf-8", "surrogatepass")).hexdigest()[0]

@@ -17,14 +17,11 @@ from vault.modules.auth.cidr import parse_cidrs
 from vault.modules.auth.methods.approle.role import RoleName
 from vault.modules.auth.methods.approle.rows import Role, Rows, SecretId, make_uuid
 from vault.secret import Secret
-from vault.storage.transaction import Transaction
-from vault.storage.view import View
 
 _NONE = Secret("")
 _ZERO_TIME = "0001-01-01T00:00:00Z"
-_TIDY_PAGE = 500
 TIDY_STARTED = "Tidy operation successfully started. Any information from the operation will be printed to Health Vault's server logs."
-Run = Callable[[Callable[[Transaction], str]], str]
+Sweep = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +67,8 @@ class AccessorPage(RoleName):
 class SecretIdPaths:
     """Handlers of secret ids."""
 
-    def __init__(self, run: Run) -> None:
-        """`run` runs a transaction of its own: a tidy takes many."""
-        self._run = run
+    def __init__(self, sweep: Sweep) -> None:
+        self._sweep = sweep
 
     def paths(self) -> tuple[Path, ...]:
         """Return the table."""
@@ -107,24 +103,10 @@ class SecretIdPaths:
         )
 
     def tidy(self, context: SystemContext, _: Any) -> Response:
-        """Remove what is good for nothing any more, after the answer."""
-        prefix, now_ns = context.mount.storage_prefix, context.now_ns
-        context.after_commit.append(lambda: tidy(self._run, prefix, now_ns))
+        """Clear away at once what the background work would clear away within a minute."""
+        prefix = context.mount.storage_prefix
+        context.after_commit.append(lambda: self._sweep(prefix))
         return Response(warnings=(TIDY_STARTED,), status=202)
-
-
-def tidy(run: Run, prefix: str, now_ns: int) -> None:
-    """Remove expired secret ids of a mount and those of deleted roles, in bounded transactions."""
-    after = ""
-    while True:
-        start = after
-
-        def step(transaction: Transaction, start: str = start) -> str:
-            return Rows(View(transaction, prefix)).tidy(now_ns, start, _TIDY_PAGE)
-
-        after = run(step)
-        if not after:
-            return
 
 
 # -- making --------------------------------------------------------------------------------------------------------------
@@ -193,14 +175,21 @@ def _choose_limits(role: Role, args: MakeArgs) -> tuple[int, int]:
     return chosen[0], chosen[1]
 
 
-def _require_subset(cidrs: tuple[str, ...], outer: tuple[str, ...]) -> None:
-    if not outer:
-        return
+def is_subset(cidrs: tuple[str, ...], outer: tuple[str, ...]) -> bool:
+    """Return whether all blocks lie within others; no others leave everything open."""
+    if not outer or not cidrs:
+        return True
     networks = [ip_network(cidr, strict=False) for cidr in outer]
-    for cidr in cidrs:
-        inner = ip_network(cidr, strict=False)
-        if not any(inner.version == network.version and inner.subnet_of(network) for network in networks):  # type: ignore[arg-type]
-            raise InvalidRequest("failed to verify subset relationship between CIDR blocks on the role and CIDR blocks on the secret ID")
+    inner = [ip_network(cidr, strict=False) for cidr in cidrs]
+    return all(
+        any(one.version == network.version and one.subnet_of(network) for network in networks)  # type: ignore[arg-type]  # of one version
+        for one in inner
+    )
+
+
+def _require_subset(cidrs: tuple[str, ...], outer: tuple[str, ...]) -> None:
+    if not is_subset(cidrs, outer):
+        raise InvalidRequest("failed to verify subset relationship between CIDR blocks on the role and CIDR blocks on the secret ID")
 
 
 def _parse_metadata(text: str) -> dict[str, str] | None:
@@ -255,11 +244,6 @@ def _describe(secret: SecretId) -> Response:
     )
 
 
-def is_spent(secret: SecretId, now_ns: int) -> bool:
-    """Return whether a secret id is good for nothing any more."""
-    return secret.expires_ns is not None and secret.expires_ns <= now_ns
-
-
 def list_accessors(context: Context, args: AccessorPage) -> Response | None:
     """List the accessors of a role's secret ids."""
     rows = Rows(context.storage)
@@ -272,14 +256,14 @@ def look_up(context: Context, args: SecretIdArgs) -> Response | None:
     rows = Rows(context.storage)
     role = _require(rows, args.role_name)
     _, secret = rows.find_secret_id(role, _require_named(args))
-    return None if secret is None or is_spent(secret, context.now_ns) else _describe(secret)
+    return None if secret is None or secret.is_expired(context.now_ns) else _describe(secret)
 
 
 def look_up_accessor(context: Context, args: AccessorArgs) -> Response:
     """Describe the secret id of a role that has this accessor."""
     rows = Rows(context.storage)
     role = _require(rows, args.role_name)
-    return _describe(_require_by_accessor(rows, role, _require_accessor(args))[1])
+    return _describe(_require_by_accessor(context, rows, role, _require_accessor(args))[1])
 
 
 def destroy(context: Context, args: SecretIdArgs) -> None:
@@ -295,12 +279,12 @@ def destroy_accessor(context: Context, args: AccessorArgs) -> None:
     """Destroy the secret id of a role that has this accessor; those of other roles stay."""
     rows = Rows(context.storage)
     role = _require(rows, args.role_name)
-    hashed, secret = _require_by_accessor(rows, role, _require_accessor(args))
+    hashed, secret = _require_by_accessor(context, rows, role, _require_accessor(args))
     rows.delete_secret_id(role, hashed, secret)
 
 
-def _require_by_accessor(rows: Rows, role: Role, accessor: str) -> tuple[str, SecretId]:
+def _require_by_accessor(context: Context, rows: Rows, role: Role, accessor: str) -> tuple[str, SecretId]:
     found = rows.find_by_accessor(role, accessor)
-    if found is None:
+    if found is None or found[1].is_expired(context.now_ns):
         raise NotFound("failed to find accessor entry for secret_id_accessor")
     return found
