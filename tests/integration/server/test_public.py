@@ -34,7 +34,7 @@ from vault.storage.embedded import Embedded
 ROUNDS = int(os.environ.get("HEALTH_VAULT_TEST_ROUNDS", "1"))
 PASSWORD = "th3-r1ght-p4ssw0rd"
 CANARY = "c4n4ry-0f-a-s3cr3t"
-MOUNTS = {"approle": "approle", "cert": "cert", "jwt": "jwt", "oidc": "oidc", "kubernetes": "kubernetes", "userpass": "userpass"}
+MOUNTS = ("approle", "cert", "jwt", "oidc", "kubernetes", "ldap", "userpass")  # each named after its kind
 # As JSON, so that also what no Python value says can be sent.
 HOSTILE = (
     "null",
@@ -63,6 +63,19 @@ HOSTILE = (
     '{"":""}',
     "[" * 200 + "]" * 200,
     '{"a":' * 200 + "1" + "}" * 200,
+)
+QUERIES = (
+    "state=%ED%A0%80&code=%ED%A0%80",
+    "state=%FF",
+    "state=%00",
+    "%00=1",
+    "state=a&state=b",
+    "state[]=a",
+    "state=" + "x" * 5_000,
+    "a&" * 2_000,
+    "help=1",
+    "list=true",
+    "%",
 )
 NAMES = (
     "x",
@@ -129,8 +142,8 @@ def fleet() -> Iterator[Fleet]:
             answer = running.once("POST", path, fields, running.root)
             assert answer.status in {200, 204}, (path, answer)
 
-        for mount, kind in MOUNTS.items():
-            write(f"sys/auth/{mount}", {"type": kind})
+        for kind in MOUNTS:
+            write(f"sys/auth/{kind}", {"type": kind})
         for name in ("ann", "bob"):  # one is guessed at until it is locked
             write(f"auth/userpass/users/{name}", {"password_hash": hashed})
             write(f"auth/approle/role/{name}", {"token_policies": "web"})
@@ -254,6 +267,14 @@ def test_hostile_bodies_break_nothing(stranger: Stranger, body: bytes) -> None:
     for door in DOORS:
         if door.operation is Operation.UPDATE:
             check(door, body[:50], *stranger.send("POST", door.fill("ann"), body))
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=range(len(QUERIES)))
+def test_hostile_queries_break_nothing(stranger: Stranger, query: str) -> None:
+    """Bytes that are no text, doubled names, switches, too much."""
+    for door in DOORS:
+        if door.operation is Operation.READ:
+            check(door, query[:50], *stranger.send("GET", f"{door.fill('ann')}?{query}"))
 
 
 def test_hostile_names_break_nothing(fleet: Fleet, stranger: Stranger) -> None:
