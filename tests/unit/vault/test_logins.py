@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.unit.vault.fault import RefusingBroker
 from tests.unit.vault.modules.system.world import ROOT, World
-from vault.errors import InvalidRequest, LoginFailed, PermissionDenied, VaultError
+from vault.errors import AuditFailed, InvalidRequest, LoginFailed, PermissionDenied, VaultError
 from vault.logical.args import STRING, arg
 from vault.logical.backend import Backend, Endpoint, path
 from vault.logical.context import Context
@@ -192,6 +193,34 @@ def test_a_wrapped_login_hides_the_token(world: World) -> None:
     assert response.auth is None
     assert response.wrap_info is not None
     assert response.wrap_info.wrapped_accessor
+
+
+FAULTS: dict[str, dict[str, Any]] = {
+    "address": {"parameters": TokenParameters(token_bound_cidrs=("10.0.0.0/8",))},
+    "root": {"policies": ("root",)},
+    "name": {"alias": "x" * 10_000},
+    "session": {"session": "none"},
+}
+
+
+@pytest.mark.parametrize("wrap", [None, 60])
+@pytest.mark.parametrize("fault", [*FAULTS, "disabled", "quota", "request", "response"])
+def test_a_login_that_answers_an_error_leaves_nothing(world: World, door: Door, fault: str, wrap: int | None) -> None:
+    """No token, accessor, lease, entity or alias (T18), however late it fails."""
+    if fault == "disabled":
+        world.write(f"identity/entity/id/{enter(world).entity_id}", disabled=True)
+    if fault == "quota":
+        world.write("sys/quotas/lease-count/q", path="auth/main/door/", max_leases=1)
+        enter(world)
+    if fault in {"request", "response"}:
+        object.__setattr__(world.first.core, "audit", RefusingBroker(fault))
+    door.login = replace(door.login, alias="bob" if fault != "disabled" else "ann")
+    door.login = replace(door.login, **FAULTS.get(fault, {}))
+    before = dict(world.rows.rows)
+    for _ in range(3):
+        with pytest.raises((VaultError, AuditFailed)):
+            enter(world, wrap=wrap)
+    assert dict(world.rows.rows) == before
 
 
 @pytest.mark.parametrize("goes", ["moved", "disabled", "made anew"])

@@ -17,7 +17,7 @@ from vault.errors import InvalidRequest
 from vault.logical.standing import Standing
 from vault.modules.policy.acl import Acl, compile_acl
 from vault.modules.policy.document import PolicyDocument, parse_policy
-from vault.modules.policy.name import DEFAULT, ROOT, canonical_name
+from vault.modules.policy.name import DEFAULT, ROOT, canonical_name, is_deceptive
 from vault.storage.cache import Entry
 from vault.storage.transaction import Transaction
 
@@ -25,7 +25,6 @@ PREFIX = "sys/policy/"
 EXPIRATIONS = "core/policy-expirations"  # the policies that end by themselves, so that a listing need not read every policy
 WRAPPING = "response-wrapping"
 IMMUTABLE = frozenset({ROOT, WRAPPING})
-_LOOK_ALIKE_SCRIPTS = frozenset({"GREEK", "CYRILLIC", "ARMENIAN", "CHEROKEE", "COPTIC", "LISU"})
 _PAGE = 1_000
 
 
@@ -71,12 +70,9 @@ def _is_same(found: Entry | None, entry: Entry | None) -> bool:
 def parse_policy_name(name: str) -> str:
     """Return the one spelling of a name that a policy may have; raises InvalidRequest for look-alikes of another name."""
     found = canonical_name(name)
-    if not found or len(found.encode("utf-8", "replace")) > limits.POLICY_NAME_BYTES_MAX or not found.isprintable():
+    if not found or len(found.encode("utf-8", "replace")) > limits.POLICY_NAME_BYTES_MAX or is_deceptive(found):
         raise InvalidRequest("invalid policy name")
     if unicodedata.normalize("NFKC", found) != found or any(part in {"", ".", ".."} for part in found.split("/")):
-        raise InvalidRequest("invalid policy name")
-    scripts = {unicodedata.name(letter, "").partition(" ")[0] for letter in found if letter.isalpha()}
-    if "LATIN" in scripts and scripts & _LOOK_ALIKE_SCRIPTS:
         raise InvalidRequest("invalid policy name")
     return found
 

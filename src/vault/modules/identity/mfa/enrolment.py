@@ -100,13 +100,18 @@ def _rename_targets(rule: Enforcement, source_ids: tuple[str, ...], target_id: s
 
 
 def pay(transaction: Transaction, methods: tuple[Method, ...], entity_id: str, now: float) -> None:
-    """Take one attempt for each method; raises SecondFactorFailed where there is none. Commit it before any code is judged."""
+    """Take one attempt for each method that has a secret; raises SecondFactorFailed where none is left.
+
+    Commit it before any code is judged.
+    """
     for method in methods:
         place = _place(_ATTEMPTS, method.id, entity_id)
         entry = transaction.get(place)
         before = Attempts() if entry is None else entry.decode(decode_attempts)
         if before.blocked_until > now:
             raise SecondFactorFailed
+        if find_secret(transaction, method.id, entity_id) is None:
+            continue  # no code of theirs is judged; of a newcomer, whose entity goes with the login, a row would stay for ever
         count = before.count + 1
         rounds, rest = divmod(count, method.max_validation_attempts)
         pause = 0.0 if rest else min(method.settings.period * 2.0 ** min(rounds - 1, 20), limits.MFA_BLOCK_SECONDS_MAX)

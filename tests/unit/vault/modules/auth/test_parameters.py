@@ -30,6 +30,11 @@ def test_bad_numbers_are_refused(name: str, value: Any) -> None:
         {"token_policies": [" Root "]},
         {"policies": "a,ROOT"},
         {"token_policies": ["\uff52\uff4f\uff4f\uff54"]},
+        {"token_policies": ["r\u043e\u043et"]},  # Cyrillic
+        {"token_policies": ["ro\u03bft"]},  # Greek
+        {"policies": ["\u200broot"]},
+        {"token_policies": ["r\u00adoot"]},
+        {"token_policies": ["ro\not"]},
         {"token_policies": ["response-wrapping"]},
         {"token_type": "spoon"},
         {"token_type": "batch", "token_period": 5},

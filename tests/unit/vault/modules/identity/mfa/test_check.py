@@ -189,6 +189,16 @@ def test_who_has_no_secret_cannot_come_in(clinic: Clinic, app: pyotp.TOTP) -> No
         clinic.login("nobody")
 
 
+@pytest.mark.usefixtures("app")
+def test_a_newcomer_who_is_refused_leaves_nothing(clinic: Clinic) -> None:
+    """Each of such logins would have an entity of its own: their attempts would be rows without end."""
+    before = set(clinic.rows.rows)
+    for _ in range(3):
+        with pytest.raises(PermissionDenied):
+            clinic.login("newcomer", (clinic.method_id, "000000"))
+    assert set(clinic.rows.rows) == before
+
+
 def test_two_codes_for_one_method_count_for_none(clinic: Clinic, app: pyotp.TOTP) -> None:
     """Each is a guess."""
     with pytest.raises(SecondFactorFailed):
