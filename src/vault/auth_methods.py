@@ -1,6 +1,7 @@
 """The auth methods beside tokens, with what each needs of the rest: a part of what `bootstrap` puts together."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 
 from vault.clock import Clock
 from vault.logical.backend import Backend
@@ -20,7 +21,9 @@ from vault.storage.view import View
 from vault.telemetry.observer import Observer
 
 
-def list_methods(observer: Observer, store: Store, seal: Seal, clock: Clock) -> Mapping[tuple[str, str], Mapping[str, Backend]]:
+def list_methods(
+    observer: Observer, store: Store, seal: Seal, clock: Clock, hash_turn: Callable[[], AbstractContextManager[None]]
+) -> Mapping[tuple[str, str], Mapping[str, Backend]]:
     """Return the methods by family and kind."""
 
     def commit(mount: Mount, work: Callable[[View], None]) -> None:
@@ -32,6 +35,6 @@ def list_methods(observer: Observer, store: Store, seal: Seal, clock: Clock) -> 
         ("auth", "cert"): {"": cert.build()},
         ("auth", "kubernetes"): {"": kubernetes.build()},
         ("auth", "ldap"): {"": ldap.build()},
-        ("auth", "userpass"): {"": userpass.build(PasswordHasher(observer, clock))},
+        ("auth", "userpass"): {"": userpass.build(PasswordHasher(observer, clock, hash_turn))},
         **openid,
     }

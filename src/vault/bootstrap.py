@@ -179,7 +179,7 @@ class Service:
                 ("secret", "cubbyhole"): {"": cubbyhole()},
                 **{("secret", kind): KV_VERSIONS for kind in KV_KINDS},
                 ("auth", "token"): {"": token_backend.build(self._tokens, self._policies, renewer, revoker, self._identity)},
-                **list_methods(self.operations.observer, self._store, self._seal, self._clock),
+                **list_methods(self.operations.observer, self._store, self._seal, self._clock, self._page.hash_turn),
             }
         )
 

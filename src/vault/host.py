@@ -37,7 +37,9 @@ TELEMETRY_LOCK = QUEUE_LOCK + QUEUES
 WINDOW_LOCK = TELEMETRY_LOCK + 1  # and the windows of rate limits after it
 WINDOWS = 64
 CHECKPOINT_LOCK = WINDOW_LOCK + WINDOWS
-_LOCKS = CHECKPOINT_LOCK + 1
+HASH_LOCK = CHECKPOINT_LOCK + 1  # and the places of password hashes after it
+HASHES = 32
+_LOCKS = HASH_LOCK + HASHES
 
 _SPINS = 10_000  # far longer than any change takes
 _TURN_SECONDS_MIN = 0.00005
@@ -165,6 +167,11 @@ class HostPage:
     def queue(self, number: int, seconds: float) -> AbstractContextManager[bool]:
         """Line up with the threads and processes of the host; gives whether it is the caller's turn, or its time is over."""
         return self._turn(QUEUE_LOCK + number % QUEUES, seconds)
+
+    def hash_turn(self) -> AbstractContextManager[None]:
+        """Wait until the host may hash another password: all workers together have half of its processors for that."""
+        places = min(max(1, len(os.sched_getaffinity(0)) // 2), HASHES)
+        return self._places[HASH_LOCK + os.getpid() % places]
 
     def checkpoint_turn(self, seconds: float) -> AbstractContextManager[bool]:
         """Keep all others of the host from signing checkpoints; gives whether it is the caller's turn, or its time is over."""

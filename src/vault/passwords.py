@@ -1,6 +1,7 @@
 """Password hashing of one worker: on a thread of its own, in turn, with less right to the processor than those who answer requests.
 
-The thread begins with the first password, after the fork. The library gives up the interpreter while it hashes, and the kernel takes the
+All workers of a host together hash on half of its processors, and the rest answers. The thread begins with the first password, after
+the fork. The library gives up the interpreter while it hashes, and the kernel takes the
 processor away from an idle thread at once when any other wakes up: to be nice would hold it up for milliseconds. Where nothing is
 left over for such a thread, another one that is only nice helps, so that logins are slow on a busy machine but never stand still.
 """
@@ -10,7 +11,7 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, TypeVar
 
 from vault import limits
@@ -31,8 +32,10 @@ _PATIENCE_SECONDS = 1.0  # four times what a hash takes on a processor of its ow
 class PasswordHasher:
     """Hashes and checks passwords."""
 
-    def __init__(self, observer: Observer, clock: Clock) -> None:
+    def __init__(self, observer: Observer, clock: Clock, turn: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
+        """`turn` waits until the host has a processor for a hash."""
         self._observer = observer
+        self._turn = turn
         self._monotonic = clock.monotonic
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -77,9 +80,10 @@ class PasswordHasher:
             os.sched_setscheduler(threading.get_native_id(), os.SCHED_IDLE, os.sched_param(0))
         while True:
             item = self._work.get()
-            self._begun_at, self._current = self._monotonic(), item
-            _hash(*item)
-            self._current = None
+            with self._turn():
+                self._begun_at, self._current = self._monotonic(), item
+                _hash(*item)
+                self._current = None
             del item  # no password stays here while nobody comes
 
     def _help(self) -> None:

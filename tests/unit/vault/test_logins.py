@@ -200,7 +200,7 @@ def test_a_login_that_outlives_its_mount_makes_no_token(world: World, door: Door
 
     def go() -> None:
         if goes == "moved":
-            world.write("sys/remount", **{"from": "auth/main/door", "to": "auth/side"})
+            world.send(Operation.UPDATE, "sys/remount", {"from": "auth/main/door", "to": "auth/side"})
             return
         world.delete("sys/auth/main/door")
         if goes == "made anew":

@@ -183,7 +183,7 @@ def test_a_login_that_waits_for_its_second_factor_ends_with_the_sessions(world: 
     assert requirement is not None
     world.write("auth/userpass/users/ann", **change)
     before = world.list("auth/token/accessors")
+    code = app.at(int(world.clock.now()))
     with pytest.raises(PermissionDenied):
-        code = app.at(int(world.clock.now()))
         world.write("sys/mfa/validate", token=None, mfa_request_id=requirement["mfa_request_id"], mfa_payload={method_id: [code]})
     assert world.list("auth/token/accessors") == before
