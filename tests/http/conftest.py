@@ -23,6 +23,9 @@ WAIT_SECONDS_MAX = 20.0
 WORKERS = 2
 THREADS = 4
 
+# As in the settings of pytest: ldap3 imports two names of pyasn1 by their older spelling.
+WARNINGS = ("-W", "error::DeprecationWarning", "-W", "ignore:tagMap is deprecated", "-W", "ignore:typeMap is deprecated")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
@@ -159,7 +162,7 @@ def running(
     spec.write_text(json.dumps({"workers": workers, "threads": threads, "listeners": placed, **settings}))
     with (folder / "log").open("ab") as sink:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(("src", "."))}
-        command = [*wrapper, sys.executable, "-W", "error::DeprecationWarning", "-m", "tests.http.fake_server", str(spec), str(seen)]
+        command = [*wrapper, sys.executable, *WARNINGS, "-m", "tests.http.fake_server", str(spec), str(seen)]
         process = subprocess.Popen(command, stdout=sink, stderr=sink, start_new_session=True, env=environment)
     server = Running(port=int(placed[0]["address"].rpartition(":")[2]), process=process, folder=folder, file=seen)
     try:
