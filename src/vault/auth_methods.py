@@ -22,7 +22,7 @@ from vault.telemetry.observer import Observer
 
 
 def list_methods(
-    observer: Observer, store: Store, seal: Seal, clock: Clock, hash_turn: Callable[[], AbstractContextManager[None]]
+    observer: Observer, store: Store, seal: Seal, clock: Clock, hash_turn: Callable[[], AbstractContextManager[object]]
 ) -> Mapping[tuple[str, str], Mapping[str, Backend]]:
     """Return the methods by family and kind."""
 
@@ -35,6 +35,6 @@ def list_methods(
         ("auth", "cert"): {"": cert.build()},
         ("auth", "kubernetes"): {"": kubernetes.build()},
         ("auth", "ldap"): {"": ldap.build()},
-        ("auth", "userpass"): {"": userpass.build(PasswordHasher(observer, clock, hash_turn))},
+        ("auth", "userpass"): {"": userpass.build(PasswordHasher(observer, hash_turn))},
         **openid,
     }

@@ -1,21 +1,18 @@
 """Password hashing of one worker: on a thread of its own, in turn, with less right to the processor than those who answer requests.
 
-All workers of a host together hash on half of its processors, and the rest answers. The thread begins with the first password, after
-the fork. The library gives up the interpreter while it hashes, and the kernel takes the
-processor away from an idle thread at once when any other wakes up: to be nice would hold it up for milliseconds. Where nothing is
-left over for such a thread, another one that is only nice helps, so that logins are slow on a busy machine but never stand still.
+All workers of a host together hash on half of its processors, and the rest answers: who guesses passwords does not slow down others. The
+thread begins with the first password, after the fork. The library gives up the interpreter while it hashes.
 """
 
 import os
 import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, TypeVar
 
 from vault import limits
-from vault.clock import Clock
 from vault.crypto import passwords
 from vault.errors import Overloaded
 from vault.secret import Secret
@@ -25,23 +22,18 @@ from vault.telemetry.observer import Observer
 T = TypeVar("T")
 
 _Item = tuple[Callable[[], Any], Future[Any]]
-_NICENESS = 10  # a tenth of a processor that others would use up
-_PATIENCE_SECONDS = 1.0  # four times what a hash takes on a processor of its own
+_NICENESS = 10  # a tenth of a processor that others would use up: logins are slow on a busy machine but never stand still
 
 
 class PasswordHasher:
     """Hashes and checks passwords."""
 
-    def __init__(self, observer: Observer, clock: Clock, turn: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
+    def __init__(self, observer: Observer, turn: Callable[[], AbstractContextManager[object]] = nullcontext) -> None:
         """`turn` waits until the host has a processor for a hash."""
         self._observer = observer
         self._turn = turn
-        self._monotonic = clock.monotonic
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._current: _Item | None = None
-        self._begun_at = 0.0
-        self._helps = False
         self._work: queue.SimpleQueue[_Item] = queue.SimpleQueue()
 
     def hash(self, password: Secret) -> str:
@@ -60,13 +52,11 @@ class PasswordHasher:
         future: Future[T] = Future()
         self._start()
         self._work.put((work, future))
-        deadline = self._monotonic() + limits.PASSWORD_SECONDS_MAX
-        while (left := deadline - self._monotonic()) > 0:
-            with suppress(TimeoutError):
-                return future.result(min(left, _PATIENCE_SECONDS))
-            self._help()
-        future.cancel()
-        raise Overloaded
+        try:
+            return future.result(limits.PASSWORD_SECONDS_MAX)
+        except TimeoutError:
+            future.cancel()
+            raise Overloaded from None
 
     def _start(self) -> None:
         with self._lock:
@@ -75,44 +65,18 @@ class PasswordHasher:
                 self._thread.start()
 
     def _serve(self) -> None:
-        """Hash whenever nobody else has use for the processor."""
         with suppress(OSError):  # where it is not allowed, it is a thread like others
-            os.sched_setscheduler(threading.get_native_id(), os.SCHED_IDLE, os.sched_param(0))
-        while True:
-            item = self._work.get()
-            with self._turn():
-                self._begun_at, self._current = self._monotonic(), item
-                _hash(*item)
-                self._current = None
-            del item  # no password stays here while nobody comes
-
-    def _help(self) -> None:
-        """Hash with more right to the processor where one hash takes so long that there is no processor left over."""
-        with self._lock:
-            current = self._current
-            if current is None or self._monotonic() - self._begun_at < _PATIENCE_SECONDS or self._helps:
-                return
-            self._helps = True
-        threading.Thread(target=self._serve_queue, args=(current,), name="passwords-help", daemon=True).start()
-
-    def _serve_queue(self, item: _Item) -> None:
-        with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
-        with suppress(queue.Empty):
-            while True:
-                _hash(*item)
-                item = self._work.get_nowait()
-        self._helps = False
+        while True:
+            work, future = self._work.get()
+            with self._turn():
+                if future.set_running_or_notify_cancel():  # else nobody waits for it any more
+                    _hash(work, future)
+            del work, future  # no password stays here while nobody comes
 
 
 def _hash(work: Callable[[], Any], future: Future[Any]) -> None:
-    """Do the work; where two threads do it, the first one has done it."""
-    if future.cancelled() or future.done():
-        return
-    with suppress(InvalidStateError):
-        try:
-            future.set_result(work())
-        except InvalidStateError:
-            raise
-        except BaseException as error:  # noqa: BLE001 - it belongs to who asked
-            future.set_exception(error)
+    try:
+        future.set_result(work())
+    except BaseException as error:  # noqa: BLE001 - it belongs to who asked
+        future.set_exception(error)

@@ -10,7 +10,6 @@ import bcrypt
 import pytest
 
 from vault import limits
-from vault.clock import SystemClock
 from vault.errors import InvalidRequest, Overloaded
 from vault.passwords import PasswordHasher
 from vault.secret import Secret
@@ -21,16 +20,16 @@ from vault.waiting import Waiting
 @pytest.fixture
 def hasher() -> PasswordHasher:
     """Return a hasher that counts for nobody."""
-    return PasswordHasher(Observer(), SystemClock())
+    return PasswordHasher(Observer())
 
 
 def test_a_password_is_checked_on_a_thread_that_gives_way(hasher: PasswordHasher, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One thread for all, begun with the first password, that runs when no other would."""
+    """One thread for all, begun with the first password, with less right to the processor than the others."""
     found: list[tuple[int, int]] = []
     original = bcrypt.hashpw
 
     def note(password: bytes, salt: bytes) -> bytes:
-        found.append((threading.get_native_id(), os.sched_getscheduler(threading.get_native_id())))
+        found.append((threading.get_native_id(), os.getpriority(os.PRIO_PROCESS, threading.get_native_id())))
         return original(password, salt)
 
     stored = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
@@ -39,28 +38,27 @@ def test_a_password_is_checked_on_a_thread_that_gives_way(hasher: PasswordHasher
     assert not hasher.check(Secret("wrong"), stored, 4)
     assert not hasher.check(Secret("right"), None, 4)
     assert len({thread for thread, _ in found}) == 1
-    assert {policy for _, policy in found} == {os.SCHED_IDLE}
+    assert {niceness for _, niceness in found} == {10}
 
 
-def test_a_thread_that_gets_no_processor_is_helped(hasher: PasswordHasher, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All that wait are answered by another one, and what the first one finds in the end is dropped."""
-    first, go = threading.Event(), threading.Event()
+def test_workers_of_a_host_hash_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never more at a time than the host has places for; a place is free again when the hash is done."""
+    place = threading.Lock()
+    both = [PasswordHasher(Observer(), lambda: place) for _ in range(2)]
+    running: list[bool] = []
     original = bcrypt.hashpw
 
-    def starve(password: bytes, salt: bytes) -> bytes:
-        if os.sched_getscheduler(threading.get_native_id()) == os.SCHED_IDLE:
-            first.set()
-            go.wait(20)
+    def note(password: bytes, salt: bytes) -> bytes:
+        running.append(place.locked())
         return original(password, salt)
 
     stored = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
-    monkeypatch.setattr(bcrypt, "hashpw", starve)
-    with ThreadPoolExecutor(4) as pool:
-        answers = [pool.submit(hasher.check, Secret(word), stored, 4) for word in ("right", "wrong", "right", "right")]
-        assert first.wait(5)
-        assert sorted(answer.result(10) for answer in answers) == [False, True, True, True]
-    go.set()
-    assert hasher.check(Secret("right"), stored, 4)
+    monkeypatch.setattr(bcrypt, "hashpw", note)
+    with ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(both[number % 2].check, Secret("right"), stored, 4) for number in range(16)]
+        assert all(answer.result(20) for answer in answers)
+    assert all(running)
+    assert place.acquire(timeout=5)
 
 
 def test_what_fails_there_is_raised_here(hasher: PasswordHasher) -> None:
