@@ -151,14 +151,15 @@ class TokenStore:
         if token.kind is TokenKind.BATCH:
             sealed = self._keys.encrypt(_BATCH_AAD, msgspec.json.encode(token))
             return Issued(Secret(_encode_batch(sealed)), token)
-        token_id = token_id or make_service_id()
+        is_chosen, token_id = bool(token_id), token_id or make_service_id()
         token = replace(
             token,
             key=self.hash_id(token_id),
             accessor=random.random_base62(ACCESSOR_CHARACTERS),
             cubbyhole=random.random_base62(ACCESSOR_CHARACTERS),
         )
-        if self.find_row(transaction, token.key) is not None:
+        # Nobody has a random id already: asking the database would be a trip for each login.
+        if is_chosen and self.find_row(transaction, token.key) is not None:
             raise InvalidRequest("cannot create a token with a duplicate ID")
         token = self._leases.charge(transaction, token)
         if token.parent:
