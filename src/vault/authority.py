@@ -5,8 +5,10 @@ costs a use like an allowed one.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Protocol
+
+import msgspec
+from msgspec import structs
 
 from vault.clock import Clock
 from vault.errors import DeniedByPolicy, PermissionDenied
@@ -22,8 +24,7 @@ from vault.modules.policy.store import PolicyStore
 from vault.storage.transaction import Store, Transaction
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Principal:
+class Principal(msgspec.Struct, frozen=True, kw_only=True):
     """The caller of one request, and the request as it was allowed (an update may have become a create)."""
 
     request: Request
@@ -73,7 +74,7 @@ class Authority:
         if endpoint.is_public(request):
             return Principal(request=request, token=token, acl=acl)
         if exists is not None and not exists(Principal(request=request, token=token, acl=acl)):
-            request = replace(request, operation=Operation.CREATE)
+            request = structs.replace(request, operation=Operation.CREATE)
         return self._decide(request, token, acl, endpoint)
 
     def authenticate(self, request: Request, reader: Transaction) -> Token:
@@ -117,5 +118,5 @@ class Authority:
         if not decision.allowed or (endpoint.sudo and not decision.sudo):
             raise DeniedByPolicy
         if decision.pagination_limit is not None:  # the page that the policy allows, whatever was asked for
-            request = replace(request, data={**request.data, "limit": decision.pagination_limit})
+            request = structs.replace(request, data={**request.data, "limit": decision.pagination_limit})
         return Principal(request=request, token=token, acl=acl, granting_policies=decision.granting_policies)

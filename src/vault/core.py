@@ -7,9 +7,12 @@ whose answer cannot be audited changes nothing.
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
+
+import msgspec
+from msgspec import structs
 
 from vault.audit.trail import Broker, Trail
 from vault.authority import Authority, Principal
@@ -48,8 +51,7 @@ from vault.waiting import Waiting
 from vault.wrapping import Wrapping
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(msgspec.Struct, frozen=True, kw_only=True):
     """A request that found its handler."""
 
     request: Request
@@ -325,9 +327,9 @@ class Core:
             response = self.logins.complete(context, response.login, response)
         warnings = () if call.endpoint.free else name_surprises(call.endpoint.args, call.request.data, call.match.captures)
         if warnings:
-            response = replace(response, warnings=(*response.warnings, *warnings))
+            response = structs.replace(response, warnings=(*response.warnings, *warnings))
         if response.shape is not call.match.path.shape:
-            response = replace(response, shape=call.match.path.shape)
+            response = structs.replace(response, shape=call.match.path.shape)
         unfinished = response.auth is not None and response.auth.mfa_requirement is not None
         if not call.request.wrap_ttl_seconds or response.wrap_info is not None or unfinished:
             return response

@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Protocol, TypeVar
 
 import msgspec
+from msgspec import structs
 
 from vault.crypto.random import random_bytes
 from vault.errors import LeaseLimited, VaultError
@@ -100,7 +101,7 @@ def _has_lease(token: Token) -> bool:
 def _count(transaction: Transaction, token: Token, revision: str, shard: int) -> Token:
     count, capacity = _read(transaction, revision, shard) or (0, 0)
     _write(transaction, revision, shard, (count + 1, capacity))
-    return replace(token, charge=f"{revision}/{shard}")
+    return structs.replace(token, charge=f"{revision}/{shard}")
 
 
 def _find_room(transaction: Transaction, rule: LeaseRule) -> int | None:
@@ -218,7 +219,7 @@ class Recounter:
         if token.charge.partition("/")[0] == wanted:
             return
         release(transaction, token)
-        moved = replace(token, charge="")
+        moved = structs.replace(token, charge="")
         if rule is not None:
             shard = _find_room(transaction, rule)
             if shard is None:

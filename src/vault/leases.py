@@ -5,20 +5,17 @@ which the expiry worker finds it; the decision is made on the encrypted record. 
 lease id of a token is the path that made it and a hash.
 """
 
-from dataclasses import dataclass
-
 import msgspec
 
 from vault import lease_quota, limits
 from vault.errors import InvalidRequest
 from vault.logical.token import Token
-from vault.storage.transaction import Transaction
+from vault.storage.transaction import Put, Transaction
 
 PREFIX = "sys/lease/"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeaseRecord:
+class LeaseRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A lease as stored. Times are unix seconds."""
 
     token_key: str  # the token that the lease is of
@@ -56,7 +53,7 @@ class LeaseStore:
         """Return a new token as its quota has counted its lease; raises LeaseLimited."""
         return lease_quota.charge(transaction, token)
 
-    def put_token(self, transaction: Transaction, token: Token) -> None:
+    def put_token(self, put: Put, token: Token) -> None:
         """Record the lease of a token at its present expiry; a token that never expires has none."""
         if token.expires_at is None:
             return
@@ -68,7 +65,7 @@ class LeaseStore:
             renewed_at=token.last_renewal,
             renewable=token.renewable,
         )
-        self.put(transaction, token_lease_id(token), record)
+        put(PREFIX + token_lease_id(token), msgspec.json.encode(record), record.expires_at)
 
     def delete_token(self, transaction: Transaction, token: Token) -> None:
         """Forget the lease of a token, and make room for another."""

@@ -32,6 +32,7 @@ POLICY_BYTES_MAX = 1024 * 1024  # the text of a policy is parsed while its write
 POLICY_PATHS_MAX = 20_000  # path blocks of one policy; every one is compiled for every combination of policies it is in
 POLICY_DEPTH_MAX = 64  # nesting in a policy; the parser recurses
 JSON_EXPONENT_MAX = 500  # beyond every IEEE 754 double (308) and decimal64 (384); a reader of 1e999999999 would fill its memory
+KNOWN_FOLDERS_MAX = 4_096  # of rows written lately, whose counters a worker remembers
 CACHED_LISTING_MAX = 10_000  # names of one cached listing
 
 WAITING_MAX = 64  # requests of a worker that wait for slow work, of strangers and of others; each holds a thread

@@ -1,7 +1,8 @@
 """From a recognised caller to a token: identity, policies, life time. The one place where logins make tokens."""
 
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec import structs
 
 from vault.errors import InvalidRequest, PermissionDenied, SecondFactorFailed
 from vault.logical.context import SystemContext
@@ -62,7 +63,7 @@ class Logins:
             except SecondFactorFailed:
                 raise PermissionDenied from None
         elif context.request.second_factors:
-            response = replace(response, warnings=(*response.warnings, _NOT_NEEDED))
+            response = structs.replace(response, warnings=(*response.warnings, _NOT_NEEDED))
         return self._issue(context, login, standing, response)
 
     def finish(self, context: SystemContext, request_id: str, factors: tuple[SecondFactor, ...]) -> Response:
@@ -73,8 +74,8 @@ class Logins:
         if mount is None or mount.tainted or not pending.path.startswith(mount.path) or standing is None:
             raise PermissionDenied
         wrap = context.request.wrap_ttl_seconds or pending.wrap_ttl_seconds
-        request = replace(context.request, path=pending.path, wrap_ttl_seconds=wrap)
-        inner = replace(context, request=request, mount=mount)
+        request = structs.replace(context.request, path=pending.path, wrap_ttl_seconds=wrap)
+        inner = structs.replace(context, request=request, mount=mount)
         _require_address(inner, pending.login)
         self._mounts.hold(inner.transaction, mount)
         if pending.login.session and _find_stamp(inner, pending.login.session) != pending.stamp:
@@ -112,8 +113,8 @@ class Logins:
             "mfa_request_id": self._pending.put(context.transaction, pending, context.now),
             "mfa_constraints": self._factors.describe(context.transaction, enforcements),
         }
-        return replace(
-            response, login=None, auth=replace(_NO_TOKEN, mfa_requirement=requirement), warnings=(*response.warnings, _UNFINISHED)
+        return structs.replace(
+            response, login=None, auth=structs.replace(_NO_TOKEN, mfa_requirement=requirement), warnings=(*response.warnings, _UNFINISHED)
         )
 
     def _issue(self, context: SystemContext, login: Login, standing: Standing | None, response: Response) -> Response:
@@ -121,7 +122,7 @@ class Logins:
         if login.session:
             token = _bind(context, login.session, token)
         issued = self._tokens.create(context.transaction, token)
-        return replace(response, login=None, auth=to_auth(issued, standing, login), warnings=(*response.warnings, *grant.warnings))
+        return structs.replace(response, login=None, auth=to_auth(issued, standing, login), warnings=(*response.warnings, *grant.warnings))
 
 
 def _require_address(context: SystemContext, login: Login) -> None:
@@ -171,7 +172,7 @@ def _draft(context: SystemContext, login: Login, standing: Standing | None) -> t
 
 def _bind(context: SystemContext, session: str, token: Token) -> Token:
     """Return a token that is good as long as a row of its mount stays as it is."""
-    return replace(token, session=context.mount.storage_prefix + session, stamp=_find_stamp(context, session))
+    return structs.replace(token, session=context.mount.storage_prefix + session, stamp=_find_stamp(context, session))
 
 
 def _find_stamp(context: SystemContext, session: str) -> str:

@@ -5,9 +5,10 @@ Every step is idempotent and leaves a state from which the expiry worker goes on
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from typing import Protocol, TypeVar
+
+from msgspec import structs
 
 from vault.clock import Clock
 from vault.errors import Conflict, OutcomeUnknown, Sealed, StorageUnavailable
@@ -161,7 +162,7 @@ class Revoker:
                 self._leases.put(
                     transaction,
                     lease_id,
-                    replace(
+                    structs.replace(
                         record,
                         attempts=record.attempts + 1,
                         last_error=type(failure).__name__,

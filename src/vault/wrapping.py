@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 import orjson
+from msgspec import structs
 
 from vault.clock import Clock, format_rfc3339_nano
 from vault.errors import InvalidRequest
@@ -122,4 +123,4 @@ class Wrapping:
 
 def _plain(response: Response) -> Response:
     """Return the answer as it is stored: what is told twice for old clients is told once inside a wrapping."""
-    return replace(response, shape=Shape.ENVELOPE) if response.shape is Shape.DOUBLED else response
+    return structs.replace(response, shape=Shape.ENVELOPE) if response.shape is Shape.DOUBLED else response

@@ -1,8 +1,9 @@
 """What a handler may use. Engines get `Context`; the system backends get `SystemContext`, which sees past one mount."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from vault.logical.mount import Mount
 from vault.logical.request import Request
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
     from vault.logical.backend import Backend, Match
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
+class Context(msgspec.Struct, frozen=True, kw_only=True):
     """One call of a handler."""
 
     request: Request
@@ -34,8 +34,7 @@ class Context:
         return self.request.data
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SystemContext(Context):
+class SystemContext(Context, frozen=True, kw_only=True):
     """One call of a handler of a system backend."""
 
     transaction: Transaction
@@ -43,8 +42,8 @@ class SystemContext(Context):
     backend: "Backend"
     match: "Match"
     # What is done once for the request, however often its handler runs.
-    kept: dict[str, Any] = field(default_factory=dict)
+    kept: dict[str, Any] = msgspec.field(default_factory=dict)
     # Run after the commit: effects outside storage (the seal state) must not happen for a request that was refused.
-    after_commit: list[Callable[[], None]] = field(default_factory=list)
+    after_commit: list[Callable[[], None]] = msgspec.field(default_factory=list)
     # Run if the request is refused after all: takes back an effect that the answer had to show already (an unseal).
-    if_refused: list[Callable[[], None]] = field(default_factory=list)
+    if_refused: list[Callable[[], None]] = msgspec.field(default_factory=list)

@@ -1,9 +1,11 @@
 """One request as the core sees it: canonical, bounded, frozen. Made only by the delivery layer."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
+
+import msgspec
 
 from vault.logical.operation import Operation
 from vault.logical.realm import ROOT_REALM, Realm
@@ -33,8 +35,7 @@ class BasicCredentials:
     secret: Secret
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, kw_only=True):
     """A decoded request.
 
     `path` has no leading slash, no `v1/` and no realm prefix; for LIST and SCAN it ends with a slash.
@@ -44,7 +45,7 @@ class Request:
     id: str
     operation: Operation
     path: str
-    data: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+    data: Mapping[str, Any] = EMPTY
     token: Secret | None = None
     is_bearer: bool = False  # the token came as RFC 6750 says
     basic: BasicCredentials | None = None
@@ -52,14 +53,18 @@ class Request:
     wrap_ttl_seconds: int | None = None
     second_factors: tuple[SecondFactor, ...] = ()
     # By names in lower case, for the record only: nothing is decided by them. Tokens are among them.
-    headers: Mapping[str, str] = field(default_factory=lambda: EMPTY, repr=False, compare=False)
+    headers: Mapping[str, str] = EMPTY
     remote_address: str = ""
     remote_port: int = 0
     # Groups of endpoints that the listener lets anybody use, by name.
     open_doors: frozenset[str] = frozenset()
     heard: bool = False  # of what other hosts wrote before it came: somebody has asked already
     # Asked only by who judges certificates: most requests never look at theirs.
-    show_certificates: Callable[[], tuple[bytes, ...]] = field(default=no_certificates, repr=False, compare=False)
+    show_certificates: Callable[[], tuple[bytes, ...]] = no_certificates
+
+    def __repr__(self) -> str:
+        """Return what names the request: fields and headers hold secrets."""
+        return f"Request(id={self.id!r}, operation={self.operation.value!r}, path={self.path!r})"
 
     @property
     def client_certificate(self) -> bytes | None:

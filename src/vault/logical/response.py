@@ -1,9 +1,10 @@
 """What a handler answers. The delivery layer turns it into Vault's envelope."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
+
+import msgspec
 
 from vault.logical.login import Login
 from vault.logical.request import EMPTY
@@ -18,8 +19,7 @@ class Shape(Enum):
     BARE = "bare"  # the body itself
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Auth:
+class Auth(msgspec.Struct, frozen=True, kw_only=True):
     """A token as it is handed to its holder."""
 
     client_token: Secret
@@ -27,7 +27,7 @@ class Auth:
     policies: tuple[str, ...]
     token_policies: tuple[str, ...]
     identity_policies: tuple[str, ...] = ()
-    metadata: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    metadata: Mapping[str, str] = EMPTY
     lease_duration_seconds: int
     renewable: bool
     entity_id: str = ""
@@ -38,8 +38,7 @@ class Auth:
     mfa_requirement: Mapping[str, Any] | None = None  # what is still asked before there is a token
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WrapInfo:
+class WrapInfo(msgspec.Struct, frozen=True, kw_only=True):
     """The single-use token that stands for a wrapped response."""
 
     token: Secret
@@ -50,8 +49,7 @@ class WrapInfo:
     wrapped_accessor: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
     """What the client is told about how long `data` is good for."""
 
     id: str = ""
@@ -59,8 +57,7 @@ class Lease:
     duration_seconds: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Response:
+class Response(msgspec.Struct, frozen=True, kw_only=True):
     """An answer. No response at all (None) means: done, nothing to say, or for a read: nothing there."""
 
     data: Mapping[str, Any] | None = None
@@ -76,7 +73,7 @@ class Response:
     body: bytes | None = None
     content_type: str = "application/json"
     # Beyond those that every answer has; one of the same name takes its place.
-    headers: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    headers: Mapping[str, str] = EMPTY
     request_id: str = ""
     # Run once the answer has been handed to the network; never, if it was not.
     sent: Callable[[], None] | None = None

@@ -1,8 +1,9 @@
 """A token as the service knows it. Its id is never here: storage and memory hold only a keyed hash of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+import msgspec
 
 
 class TokenKind(StrEnum):
@@ -12,8 +13,7 @@ class TokenKind(StrEnum):
     BATCH = "batch"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Token:
+class Token(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A verified token."""
 
     key: str  # keyed hash of the id: names the stored row, the lease and the cubbyhole; empty for batch tokens
@@ -22,7 +22,7 @@ class Token:
     policies: tuple[str, ...]
     path: str  # the login or create path that made it
     display_name: str = ""
-    meta: Mapping[str, str] = field(default_factory=dict)
+    meta: Mapping[str, str] = msgspec.field(default_factory=dict)
     entity_id: str = ""
     parent: str = ""  # key of the parent; empty for orphans
     role: str = ""
@@ -40,7 +40,7 @@ class Token:
     cubbyhole: str = ""  # folder of this token in the cubbyhole
     session: str = ""  # path of the row that says whether such tokens are still good; empty: there is none
     stamp: str = ""  # its value when the token was made
-    memory: Mapping[str, str] = field(default_factory=dict)  # of the auth method, for renewals; never shown
+    memory: Mapping[str, str] = msgspec.field(default_factory=dict)  # of the auth method, for renewals; never shown
     login_role: str = ""  # of the auth mount that made it
     charge: str = ""  # to which counter of a lease-count quota its lease was put; empty: none
     revoked: bool = False  # revocation has begun

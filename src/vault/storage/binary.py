@@ -8,26 +8,33 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 _BIGINT = struct.Struct(">q")
-_DOUBLE = struct.Struct(">d")
 _ARRAY_HEAD = struct.Struct(">iiI")  # dimensions, whether there are nulls, type of the items
 _ARRAY_DIMENSION = struct.Struct(">ii")  # length, first index
 _LENGTH = struct.Struct(">i")
+_NULL = _LENGTH.pack(-1)
 
 Encoder = Callable[[Any], bytes]
 
 
-def _pack_array(kind: int, encode: Encoder) -> Encoder:
+def _measured(value: bytes) -> bytes:
+    return _LENGTH.pack(len(value)) + value
+
+
+def _fixed(code: str) -> Encoder:
+    """Return the encoder of a number, its length in front."""
+    pack, size = struct.Struct(">i" + code).pack, struct.calcsize(">" + code)
+    return lambda number: pack(size, number)
+
+
+def _array(kind: int, encode: Encoder) -> Encoder:
+    """Return the encoder of an array; `encode` gives an item with its length in front."""
+    empty, head = _ARRAY_HEAD.pack(0, 0, kind), _ARRAY_HEAD.pack(1, 1, kind)
+
     def pack(items: Sequence[Any]) -> bytes:
         if not items:
-            return _ARRAY_HEAD.pack(0, 0, kind)
-        parts = [_ARRAY_HEAD.pack(1, 1, kind), _ARRAY_DIMENSION.pack(len(items), 1)]
-        for item in items:
-            if item is None:
-                parts.append(_LENGTH.pack(-1))
-            else:
-                value = encode(item)
-                parts += (_LENGTH.pack(len(value)), value)
-        return b"".join(parts)
+            return empty
+        packed = [_NULL if item is None else encode(item) for item in items]
+        return b"".join((head, _ARRAY_DIMENSION.pack(len(items), 1), *packed))
 
     return pack
 
@@ -36,11 +43,11 @@ def _pack_array(kind: int, encode: Encoder) -> Encoder:
 _ENCODERS: dict[str, Encoder] = {
     "text": str.encode,
     "bigint": _BIGINT.pack,
-    "text[]": _pack_array(25, str.encode),
-    "smallint[]": _pack_array(21, struct.Struct(">h").pack),
-    "bigint[]": _pack_array(20, _BIGINT.pack),
-    "bytea[]": _pack_array(17, bytes),
-    "double precision[]": _pack_array(701, _DOUBLE.pack),
+    "text[]": _array(25, lambda text: _measured(text.encode())),
+    "smallint[]": _array(21, _fixed("h")),
+    "bigint[]": _array(20, _fixed("q")),
+    "bytea[]": _array(17, _measured),
+    "double precision[]": _array(701, _fixed("d")),
 }
 
 

@@ -7,8 +7,9 @@ policy or mount table is valid exactly as long as the entry it came from.
 
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from vault import limits
@@ -38,6 +39,18 @@ class Entry:
         except KeyError:
             decoded = self._memo[decoder] = decoder(self.value)
             return decoded
+
+
+@lru_cache(maxsize=limits.KNOWN_FOLDERS_MAX)
+def folder_slots(folder: str) -> frozenset[int]:
+    """Return the counters of the listings that show what lies in a folder: its own and those of all folders above."""
+    above = ("", *(folder[: index + 1] for index, character in enumerate(folder) if character == "/"))
+    return frozenset(slot_of(list_key(one)) for one in above)
+
+
+def folder_of(path: str) -> str:
+    """Return the folder in which a row lies, with its slash."""
+    return path[: path.rfind("/") + 1]
 
 
 def slot_of(path: str) -> int:
@@ -88,6 +101,10 @@ class Cache:
         """Return slot and present generation; call before reading the database."""
         slot = slot_of(path)
         return slot, self._generations.read(slot)
+
+    def note_all(self, paths: Iterable[str]) -> dict[str, tuple[int, int]]:
+        """Return slot and present generation of each path."""
+        return {path: self.note(path) for path in paths}
 
     def keep(self, key: Any, noted: tuple[int, int], value: Any) -> None:
         """Cache what was read after `noted`, unless a commit that nobody announces may be on its way."""

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 ABSENT = 0  # the version of a row that is not there
 
 
@@ -15,15 +17,20 @@ class Row:
     version: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Change(msgspec.Struct, frozen=True, kw_only=True):
     """One write, or a guard (`value` and `delete` unset) that only checks the version."""
 
     path: str
     value: bytes | None = None
     delete: bool = False
+    new: bool = False  # a row under a random name, which nobody else can be writing
     expected: int | None = None  # None: whatever is there
     expires_at: float | None = None  # unix seconds
+
+    @property
+    def is_write(self) -> bool:
+        """Return whether the row will be another one, or gone."""
+        return self.value is not None or self.delete
 
 
 class Prepared(Protocol):
@@ -55,9 +62,10 @@ class Physical(Protocol):
         """Return paths below a prefix whose expiry lies before a time, oldest first."""
 
     def prepare(self, version: int, changes: Sequence[Change], prefixes: Sequence[str], notice: str = "") -> Prepared:
-        """Check and apply changes in path order, delete what else lies below `prefixes`; raises WriteConflict when a version differs.
+        """Check and apply changes, delete what else lies below `prefixes`; raises WriteConflict when a version differs.
 
-        `version` was never used before. `notice` is what other hosts are told once the changes are visible.
+        Changes come in path order, new rows last: in one order, so that two commits do not wait for each other. `version` was never
+        used before. `notice` is what other hosts are told once the changes are visible.
         """
 
 

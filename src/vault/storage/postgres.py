@@ -22,7 +22,7 @@ from vault.storage.pool import Pool
 
 T = TypeVar("T")
 
-_GUARD, _PUT, _DELETE = 0, 1, 2
+_GUARD, _PUT, _DELETE, _NEW = range(4)
 _LAST = "\U0010ffff"
 _RETRIABLE = (errors.DeadlockDetected, errors.SerializationFailure)
 _REFUSED = (errors.DataError, errors.ProgramLimitExceeded)  # NUL in a path, a path too long for the index: never possible
@@ -163,8 +163,13 @@ class Postgres:
         return _PreparedPostgres(
             self,
             connection,
-            created=frozenset(changes[decode_int(position) - 1].path for position in decode_array(created)),
-            removed=frozenset(path.decode() for path in decode_array(removed)),
+            created=frozenset(
+                [
+                    *(change.path for change in changes if change.new),
+                    *(changes[decode_int(position) - 1].path for position in decode_array(created)),
+                ]
+            ),
+            removed=frozenset([path.decode() for path in decode_array(removed)]),
             witness=_Witness.of(decode_int(transaction), changes, arguments[6]),
         )
 
@@ -178,6 +183,8 @@ class Postgres:
 
 
 def _kind_of(change: Change) -> int:
+    if change.new:
+        return _NEW
     if change.delete:
         return _DELETE
     return _GUARD if change.value is None else _PUT

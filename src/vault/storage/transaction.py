@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from operator import attrgetter
+from typing import Any, Protocol, TypeVar
 
 import structlog
 
@@ -21,10 +22,19 @@ from vault import limits
 from vault.errors import Conflict, IntegrityError, StorageUnavailable
 from vault.storage import budget
 from vault.storage.barrier import Barrier
-from vault.storage.cache import Cache, Entry, list_key, slot_of
+from vault.storage.cache import Cache, Entry, folder_of, folder_slots, list_key, slot_of
 from vault.storage.physical import ABSENT, Change, Physical, Prepared, WriteConflict
 
 T = TypeVar("T")
+Noted = dict[str, tuple[int, int]]  # slot and generation of each path that is written
+
+
+class Put(Protocol):
+    """How a row is written."""
+
+    def __call__(self, path: str, value: bytes, expires_at: float | None = None, /) -> None:
+        """Write a row."""
+
 
 # The only rows that are not encrypted by the barrier: what a sealed server must read. Their contents are sealed by other keys
 # or tell nothing.
@@ -39,6 +49,7 @@ PLAIN = frozenset(
         "core/audit-plain",
     }
 )
+_IN_ORDER = attrgetter("new", "path")  # in which rows are locked
 _QUEUE_SECONDS = 1.0
 _NOTICE_SLOTS_MAX = 1000  # a notice of PostgreSQL holds 8,000 bytes
 
@@ -49,6 +60,7 @@ _log = structlog.get_logger(__name__)
 class _Write:
     value: bytes | None  # None: delete
     plain: bool = False
+    new: bool = False
     expires_at: float | None = None
     sealed: bytes | None = None
 
@@ -71,7 +83,7 @@ class Transaction:
         write = self._writes.get(path)
         if write is not None:
             return None if write.value is None else Entry(write.value, -1)
-        if any(path.startswith(prefix) for prefix in self._prefixes):
+        if self._prefixes and any(path.startswith(prefix) for prefix in self._prefixes):
             return None
         if path in self._reads:
             return self._reads[path]
@@ -101,6 +113,10 @@ class Transaction:
     def put(self, path: str, value: bytes, expires_at: float | None = None) -> None:
         """Write a row."""
         self._writes[path] = _Write(value, expires_at=expires_at)
+
+    def put_new(self, path: str, value: bytes, expires_at: float | None = None) -> None:
+        """Write a row whose name is random, so that nothing is there and nobody else makes it: that spares looking."""
+        self._writes[path] = _Write(value, new=True, expires_at=expires_at)
 
     def put_plain(self, path: str, value: bytes) -> None:
         """Write one of the few rows that are not encrypted by the barrier."""
@@ -135,17 +151,23 @@ class Transaction:
                 write.sealed = write.value if write.plain else self._store.barrier.encrypt(path, write.value)
 
     def changes(self) -> list[Change]:
-        """Return the changes in path order, the order in which rows are locked."""
+        """Return the changes in the order in which rows are locked."""
         self.seal_writes()
-        paths = sorted(self._writes.keys() | self._guards)
-        return [self._change(path) for path in paths]
+        return sorted((self._change(path) for path in self._writes.keys() | self._guards), key=_IN_ORDER)
 
     def _change(self, path: str) -> Change:
         expected = self._expected(path)
         write = self._writes.get(path)
         if write is None:
             return Change(path=path, expected=expected)
-        return Change(path=path, value=write.sealed, delete=write.value is None, expected=expected, expires_at=write.expires_at)
+        return Change(
+            path=path,
+            value=write.sealed,
+            delete=write.value is None,
+            new=write.new,
+            expected=ABSENT if write.new else expected,
+            expires_at=write.expires_at,
+        )
 
     def _expected(self, path: str) -> int | None:
         if path not in self._reads:
@@ -157,10 +179,6 @@ class Transaction:
     def prefixes(self) -> list[str]:
         """Return the prefixes to be emptied."""
         return self._prefixes
-
-    def written_paths(self) -> tuple[str, ...]:
-        """Return the paths of all rows written, encrypted or not."""
-        return tuple(self._writes)
 
     def written(self) -> dict[str, bytes | None]:
         """Return the encrypted rows by path, new value or None."""
@@ -278,8 +296,8 @@ class Store:
             return
         version = secrets.randbits(63) | 1
         changes = transaction.changes()
-        noted = {path: self.cache.note(path) for path in transaction.written()}
-        prepared = self.physical.prepare(version, changes, transaction.prefixes, notice_of(changes, transaction.prefixes))
+        noted = self.cache.note_all(change.path for change in changes if change.is_write)
+        prepared = self.physical.prepare(version, changes, transaction.prefixes, notice_of(changes, noted, transaction.prefixes))
         try:
             if before_commit is not None:
                 before_commit(result)
@@ -293,36 +311,30 @@ class Store:
         except BaseException:  # it may have been, or it may still be
             self.cache.distrust()
             raise
-        moved = self._publish(transaction, prepared)
+        moved = self._publish(noted, prepared)
         self._keep_written(transaction, version, noted, moved)
 
-    def _keep_written(self, transaction: Transaction, version: int, noted: dict[str, tuple[int, int]], moved: dict[int, int]) -> None:
+    def _keep_written(self, transaction: Transaction, version: int, noted: Noted, moved: dict[int, int]) -> None:
         for path, value in transaction.written().items():
             slot, generation = noted[path]
             if moved[slot] == generation + 1:  # nobody else wrote in between: what was written is what is there
                 self._keep(path, (slot, generation + 1), None if value is None else Entry(value, version))
 
-    def _publish(self, transaction: Transaction, prepared: Prepared) -> dict[int, int]:
+    def _publish(self, noted: Noted, prepared: Prepared) -> dict[int, int]:
         """Move the counters of all that changed: rows, and the listings of the folders above what came or went."""
-        slots = {slot_of(path) for path in transaction.written_paths()}
-        for path in prepared.created | prepared.removed:
-            slots.add(slot_of(path))
-            slots |= {slot_of(list_key(folder)) for folder in folders_above(path)}
+        slots = {slot for slot, _ in noted.values()}
+        for path in prepared.created:
+            slots |= folder_slots(folder_of(path))
+        for path in prepared.removed:
+            slots.add(slot_of(path))  # what lay below a prefix was not noted
+            slots |= folder_slots(folder_of(path))
         return self._bump(slots)
 
 
-def notice_of(changes: Sequence[Change], prefixes: Sequence[str]) -> str:
+def notice_of(changes: Sequence[Change], noted: Noted, prefixes: Sequence[str]) -> str:
     """Return what other hosts are told: the counters to move, or `*` for all of them."""
-    slots: set[int] = set()
+    slots = {slot for slot, _ in noted.values()}
     for change in changes:
-        if change.value is None and not change.delete:
-            continue
-        slots.add(slot_of(change.path))
-        if change.delete or not change.expected:  # it may come or go, and the listings above it with it
-            slots |= {slot_of(list_key(folder)) for folder in folders_above(change.path)}
-    return "*" if prefixes or len(slots) > _NOTICE_SLOTS_MAX else " ".join(map(str, sorted(slots)))
-
-
-def folders_above(path: str) -> list[str]:
-    """Return every prefix of a path that ends with a slash."""
-    return ["", *(path[: index + 1] for index, character in enumerate(path) if character == "/")]
+        if change.is_write and (change.delete or not change.expected):  # it may come or go, and the listings above it with it
+            slots |= folder_slots(folder_of(change.path))
+    return "*" if prefixes or len(slots) > _NOTICE_SLOTS_MAX else " ".join(map(str, slots))

@@ -1,9 +1,9 @@
 """Lease rows: odd ids, bounds, what a token's lease tells."""
 
-from dataclasses import replace
 from functools import partial
 
 import pytest
+from msgspec import structs
 
 from tests.unit.vault.modules.system.world import World
 from vault import limits
@@ -36,7 +36,7 @@ def test_odd_ids_name_one_lease(world: World, lease_id: str) -> None:
     record = LeaseRecord(token_key=tokens.hash_id(doomed), accessor=world.accessor(doomed), issued_at=1, expires_at=world.clock.now() + 60)
     for name in (lease_id, lease_id + "x", "x" + lease_id):
         key = record.token_key if name == lease_id else tokens.hash_id(other)
-        store.run(partial(leases.put, lease_id=name, record=replace(record, token_key=key)))
+        store.run(partial(leases.put, lease_id=name, record=structs.replace(record, token_key=key)))
     assert leases.find(store.read(), lease_id) == record
     world.write("sys/leases/revoke", lease_id=lease_id)
     assert leases.find(store.read(), lease_id) is None
@@ -49,14 +49,14 @@ def test_odd_ids_name_one_lease(world: World, lease_id: str) -> None:
 def test_lease_of_a_token_tells_its_times(world: World) -> None:
     """The record and the index hold the token's expiry; a token that never ends has no lease."""
     store, leases = world.first.store, LeaseStore()
-    store.run(lambda transaction: leases.put_token(transaction, TOKEN))
+    store.run(lambda transaction: leases.put_token(transaction.put, TOKEN))
     assert token_lease_id(TOKEN) == "auth/x/login/hk"
     assert leases.find(store.read(), token_lease_id(TOKEN)) == LeaseRecord(
         token_key="k", accessor="acc", issued_at=1, expires_at=5.5, renewable=True
     )
     assert store.list_expired(5.5, 10) == ()
     assert store.list_expired(5.6, 10) == ("sys/lease/auth/x/login/hk",)
-    store.run(lambda transaction: leases.put_token(transaction, replace(TOKEN, key="r", expires_at=None)))
+    store.run(lambda transaction: leases.put_token(transaction.put, structs.replace(TOKEN, key="r", expires_at=None)))
     assert leases.find(store.read(), "auth/x/login/hr") is None
     store.run(lambda transaction: leases.delete_token(transaction, TOKEN))
     assert leases.find(store.read(), token_lease_id(TOKEN)) is None

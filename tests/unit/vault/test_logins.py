@@ -1,10 +1,11 @@
 """Logins: from whom an auth method recognises to a token."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from tests.unit.vault.fault import RefusingBroker
 from tests.unit.vault.modules.system.world import ROOT, World
@@ -118,7 +119,7 @@ def test_a_login_makes_one_token_of_one_entity(world: World) -> None:
 
 def test_an_address_that_is_not_allowed_gets_no_token(world: World, door: Door) -> None:
     """Bound addresses hold for the login as well as for the token."""
-    door.login = replace(door.login, parameters=TokenParameters(token_bound_cidrs=("10.0.0.0/8",)))
+    door.login = structs.replace(door.login, parameters=TokenParameters(token_bound_cidrs=("10.0.0.0/8",)))
     with pytest.raises(PermissionDenied):
         enter(world, address="192.0.2.1")
     assert enter(world, address="10.1.2.3").client_token
@@ -126,7 +127,7 @@ def test_an_address_that_is_not_allowed_gets_no_token(world: World, door: Door) 
 
 def test_a_token_may_be_bound_to_the_address_that_logs_in(world: World, door: Door) -> None:
     """Elsewhere it is refused."""
-    door.login = replace(door.login, parameters=TokenParameters(token_strictly_bind_ip=True))
+    door.login = structs.replace(door.login, parameters=TokenParameters(token_strictly_bind_ip=True))
     token = enter(world, address="192.0.2.1").client_token.reveal()
     world.send(Operation.READ, "auth/token/lookup-self", {}, token=token, address="192.0.2.1")
     with pytest.raises(PermissionDenied):
@@ -136,14 +137,14 @@ def test_a_token_may_be_bound_to_the_address_that_logs_in(world: World, door: Do
 @pytest.mark.parametrize("name", ["root", "ROOT", " root "])
 def test_no_login_makes_a_root_token(world: World, door: Door, name: str) -> None:
     """Whatever the method says."""
-    door.login = replace(door.login, policies=(name,))
+    door.login = structs.replace(door.login, policies=(name,))
     with pytest.raises(InvalidRequest, match="root"):
         enter(world)
 
 
 def test_parameters_shape_the_token(world: World, door: Door) -> None:
     """Policies, uses, times."""
-    door.login = replace(
+    door.login = structs.replace(
         door.login,
         policies=("extra",),
         parameters=TokenParameters(token_policies=("own",), token_no_default_policy=True, token_num_uses=2, token_ttl=60, token_max_ttl=90),
@@ -166,22 +167,22 @@ def test_parameters_shape_the_token(world: World, door: Door) -> None:
 def test_the_mount_decides_about_the_kind_of_token(world: World, door: Door, mount: str, asked: str, made: str) -> None:
     """A fixed kind beats the role, a default one is beaten by it."""
     world.write("sys/auth/main/door/tune", token_type=mount)
-    door.login = replace(door.login, parameters=TokenParameters(token_type=asked))
+    door.login = structs.replace(door.login, parameters=TokenParameters(token_type=asked))
     assert enter(world).token_type == made
 
 
 def test_a_renewal_asks_the_method_again(world: World, door: Door) -> None:
     """With the times of now; refused once the caller is gone or has other policies."""
-    door.login = replace(door.login, parameters=TokenParameters(token_ttl=60, token_max_ttl=600))
+    door.login = structs.replace(door.login, parameters=TokenParameters(token_ttl=60, token_max_ttl=600))
     auth = enter(world)
     assert renew(world, auth, increment=300).lease_duration_seconds == 300
     world.clock.advance(100)
-    door.login = replace(door.login, parameters=TokenParameters(token_ttl=50, token_max_ttl=120))
+    door.login = structs.replace(door.login, parameters=TokenParameters(token_ttl=50, token_max_ttl=120))
     assert renew(world, auth).lease_duration_seconds == 20
-    door.login = replace(door.login, policies=("more",))
+    door.login = structs.replace(door.login, policies=("more",))
     with pytest.raises(InvalidRequest, match="policies have changed"):
         renew(world, auth)
-    door.login, door.gone = replace(door.login, policies=()), True
+    door.login, door.gone = structs.replace(door.login, policies=()), True
     with pytest.raises(InvalidRequest, match="who are you"):
         renew(world, auth)
 
@@ -214,8 +215,8 @@ def test_a_login_that_answers_an_error_leaves_nothing(world: World, door: Door, 
         enter(world)
     if fault in {"request", "response"}:
         object.__setattr__(world.first.core, "audit", RefusingBroker(fault))
-    door.login = replace(door.login, alias="bob" if fault != "disabled" else "ann")
-    door.login = replace(door.login, **FAULTS.get(fault, {}))
+    door.login = structs.replace(door.login, alias="bob" if fault != "disabled" else "ann")
+    door.login = structs.replace(door.login, **FAULTS.get(fault, {}))
     before = dict(world.rows.rows)
     for _ in range(3):
         with pytest.raises((VaultError, AuditFailed)):
@@ -244,14 +245,14 @@ def test_a_login_that_outlives_its_mount_makes_no_token(world: World, door: Door
 
 def test_a_token_whose_mount_is_gone_is_not_renewed(world: World, door: Door) -> None:
     """Nobody could be asked whether its holder is still there."""
-    door.login = replace(door.login, parameters=TokenParameters(token_period=60))
+    door.login = structs.replace(door.login, parameters=TokenParameters(token_period=60))
     key = world.first.tokens.hash_id(enter(world).client_token.reveal())
     tokens = world.first.tokens
 
     def stray(transaction: Transaction) -> None:
         token = tokens.find_row(transaction, key)
         assert token is not None
-        tokens.update(transaction, replace(token, path="auth/gone/login/ann"))
+        tokens.update(transaction, structs.replace(token, path="auth/gone/login/ann"))
 
     world.first.store.run(stray)
     accessor = world.list("auth/token/accessors")

@@ -1,6 +1,5 @@
-from dataclasses import replace
-
 import pytest
+from msgspec import structs
 
 from tests.unit.vault.modules.system.world import World
 from vault.errors import OriginNotAllowed, RateLimited
@@ -131,7 +130,7 @@ def test_request_that_the_gate_has_asked_for_costs_one_question(world: World) ->
     asked: list[str] = []
     world.first.store.cache.ask = lambda: asked.append("asked")
     request = Request(id="1", operation=Operation.READ, path="sys/seal-status")
-    world.first.core.handle(replace(request, heard=True))
+    world.first.core.handle(structs.replace(request, heard=True))
     assert not asked
     world.first.core.handle(request)
     assert asked == ["asked"]

@@ -3,8 +3,10 @@
 The auth method that made the token is asked again: what its user or role says now decides, and where they are gone, nothing is renewed.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
+
+from msgspec import structs
 
 from vault.errors import InvalidRequest
 from vault.logical.context import Context, SystemContext
@@ -79,7 +81,7 @@ class Renewer:
         max_seconds = 0 if login is None else login.parameters.token_max_ttl
         if login is not None:
             # As it would be made now: with the times of its user or role.
-            token = replace(token, period_seconds=login.parameters.token_period)
+            token = structs.replace(token, period_seconds=login.parameters.token_period)
         grant = grant_ttl(
             mount,
             requested_seconds=increment_seconds or (token.ttl_seconds if login is None else login.parameters.token_ttl),
@@ -91,7 +93,7 @@ class Renewer:
         if grant.ttl_seconds <= 0:
             raise InvalidRequest("past the max TTL, cannot renew")
         expires_at = min(context.now + grant.ttl_seconds, *_bounds(token, mount, max_seconds))
-        renewed = replace(token, expires_at=expires_at, ttl_seconds=grant.ttl_seconds, last_renewal=int(context.now))
+        renewed = structs.replace(token, expires_at=expires_at, ttl_seconds=grant.ttl_seconds, last_renewal=int(context.now))
         self._tokens.update(context.transaction, renewed)
         return Renewed(token=renewed, ttl_seconds=grant.ttl_seconds, warnings=grant.warnings)
 

@@ -10,10 +10,11 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
+from msgspec import structs
 
 from vault import limits
 from vault.clock import Clock
@@ -21,7 +22,7 @@ from vault.crypto import random
 from vault.errors import IntegrityError, InvalidRequest, PermissionDenied
 from vault.logical.token import Token, TokenKind
 from vault.secret import Secret
-from vault.storage.transaction import Transaction
+from vault.storage.transaction import Put, Transaction
 
 SERVICE_PREFIX = "hvs."
 BATCH_PREFIX = "hvb."
@@ -59,7 +60,7 @@ class Leases(Protocol):
     def charge(self, transaction: Transaction, token: Token) -> Token:
         """Return a new token as its quota has counted its lease; raises LeaseLimited."""
 
-    def put_token(self, transaction: Transaction, token: Token) -> None:
+    def put_token(self, put: Put, token: Token) -> None:
         """Record or move the lease of a token."""
 
     def delete_token(self, transaction: Transaction, token: Token) -> None:
@@ -152,7 +153,7 @@ class TokenStore:
             sealed = self._keys.encrypt(_BATCH_AAD, msgspec.json.encode(token))
             return Issued(Secret(_encode_batch(sealed)), token)
         is_chosen, token_id = bool(token_id), token_id or make_service_id()
-        token = replace(
+        token = structs.replace(
             token,
             key=self.hash_id(token_id),
             accessor=random.random_base62(ACCESSOR_CHARACTERS),
@@ -161,23 +162,24 @@ class TokenStore:
         # Nobody has a random id already: asking the database would be a trip for each login.
         if is_chosen and self.find_row(transaction, token.key) is not None:
             raise InvalidRequest("cannot create a token with a duplicate ID")
+        put = transaction.put if is_chosen else transaction.put_new
         token = self._leases.charge(transaction, token)
         if token.parent:
             if self.find_key(transaction, token.parent) is None:
                 raise PermissionDenied
             transaction.guard(ROWS + token.parent)
-            transaction.put(f"{_PARENT}{token.parent}/{token.key}", b"")
-        transaction.put(_ACCESSOR + token.accessor, token.key.encode())
-        self._save(transaction, token)
+            put(f"{_PARENT}{token.parent}/{token.key}", b"")
+        put(_ACCESSOR + token.accessor, token.key.encode())
+        self._save(put, token)
         return Issued(Secret(token_id), token)
 
-    def _save(self, transaction: Transaction, token: Token) -> None:
-        transaction.put(ROWS + token.key, msgspec.json.encode(token))
-        self._leases.put_token(transaction, token)
+    def _save(self, put: Put, token: Token) -> None:
+        put(ROWS + token.key, msgspec.json.encode(token))
+        self._leases.put_token(put, token)
 
     def update(self, transaction: Transaction, token: Token) -> None:
         """Store a changed service token."""
-        self._save(transaction, token)
+        self._save(transaction.put, token)
 
     def replace_row(self, transaction: Transaction, token: Token) -> None:
         """Store a service token whose lease stays as it is."""
@@ -188,11 +190,11 @@ class TokenStore:
         current = self.find_key(transaction, key)
         if current is None or current.uses_left is None:
             raise PermissionDenied
-        spent = replace(current, uses_left=current.uses_left - 1)
+        spent = structs.replace(current, uses_left=current.uses_left - 1)
         # When the last use goes, the lease falls due once this last request cannot be at work any more: a killed worker leaves
         # nothing behind, and what the request came for is not taken from under it.
         due = self._clock.now() + limits.SPENT_GRACE_SECONDS
-        self._save(transaction, replace(spent, expires_at=due) if spent.uses_left == 0 else spent)
+        self._save(transaction.put, structs.replace(spent, expires_at=due) if spent.uses_left == 0 else spent)
         return spent
 
     def bind(self, transaction: Transaction, token: Token) -> None:
@@ -210,8 +212,8 @@ class TokenStore:
         if token is None:
             return None
         if not token.revoked:
-            token = replace(token, revoked=True, spares_children=spares_children, expires_at=self._clock.now())
-            self._save(transaction, token)
+            token = structs.replace(token, revoked=True, spares_children=spares_children, expires_at=self._clock.now())
+            self._save(transaction.put, token)
         return token
 
     def list_children(self, transaction: Transaction, key: str, after: str, limit: int) -> tuple[str, ...]:
@@ -222,7 +224,7 @@ class TokenStore:
         """Cut a child from its parent."""
         child = self.find_row(transaction, key)
         if child is not None:
-            transaction.put(ROWS + key, msgspec.json.encode(replace(child, parent="")))
+            transaction.put(ROWS + key, msgspec.json.encode(structs.replace(child, parent="")))
         transaction.delete(f"{_PARENT}{parent}/{key}")
 
     def remove(self, transaction: Transaction, token: Token, cubbyhole_prefix: str) -> None:

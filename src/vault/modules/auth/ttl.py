@@ -1,13 +1,12 @@
 """How long a token may live: the one place where requested, default and maximum times meet."""
 
-from dataclasses import dataclass
+import msgspec
 
 from vault.logical.args import format_duration
 from vault.logical.mount import Mount
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grant:
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """A granted time, and what the caller is told about it. Seconds."""
 
     ttl_seconds: int

@@ -1,7 +1,6 @@
 """The records of a request, through real devices into real files."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -10,6 +9,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from tests.unit.vault.audit.world import (
     MOUNT,
@@ -287,9 +287,9 @@ def test_a_token_that_changed_is_described_anew(tmp_path: Path) -> None:
     broker = page.broker(page.device(tmp_path / "a"))
     for token, granting in (
         (TOKEN, ("ward",)),
-        (replace(TOKEN, uses_left=0), ("ward",)),
+        (structs.replace(TOKEN, uses_left=0), ("ward",)),
         (TOKEN, ("other",)),
-        (replace(TOKEN, key=""), ("x",)),
+        (structs.replace(TOKEN, key=""), ("x",)),
     ):
         _answer(broker, request, token=token, granting_policies=granting)
     auths = [record["auth"] for record in read_records(tmp_path / "a")[::2]]
@@ -300,7 +300,7 @@ def test_a_token_that_changed_is_described_anew(tmp_path: Path) -> None:
 def test_records_say_create_where_an_update_became_one(tmp_path: Path) -> None:
     """The operation that was decided on is the one on record."""
     page, request = Page(), make_request(operation=Operation.UPDATE)
-    _answer(page.broker(page.device(tmp_path / "a")), request, seen=replace(request, operation=Operation.CREATE))
+    _answer(page.broker(page.device(tmp_path / "a")), request, seen=structs.replace(request, operation=Operation.CREATE))
     assert read_records(tmp_path / "a")[0]["request"]["operation"] == "create"
 
 
@@ -329,7 +329,7 @@ def test_records_are_one_line_whatever_a_client_sends(tmp_path: Path, text: str)
     """Path, user agent, display name, metadata, keys, realm and error cannot break, forge or silence a record."""
     page = Page()
     request = make_request(path=f"secret/{text}", headers={"user-agent": text, text: "x"}, data={text: text, "n": Number("1.50")}, id=text)
-    token = replace(TOKEN, display_name=text, meta={"m": text}, policies=(text,), accessor=text)
+    token = structs.replace(TOKEN, display_name=text, meta={"m": text}, policies=(text,), accessor=text)
     broker = page.broker(page.device(tmp_path / "hashed", 0), page.device(tmp_path / "raw", 1, log_raw="true", hmac_accessor="false"))
     broker.headers = {"user-agent": False, text: False}
     with pytest.raises(PermissionDenied):

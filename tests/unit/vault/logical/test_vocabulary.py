@@ -1,7 +1,5 @@
 """Operations, mounts and tokens: the little that they decide themselves."""
 
-from dataclasses import FrozenInstanceError, fields
-
 import pytest
 
 from vault import limits
@@ -52,12 +50,14 @@ def test_root_is_one_name(policies: tuple[str, ...], root: bool) -> None:
 
 def test_requests_show_no_token() -> None:
     """And cannot be changed on their way."""
-    request = Request(id="1", operation=Operation.READ, path="x", token=Secret("canary"))
+    request = Request(
+        id="1", operation=Operation.READ, path="x", token=Secret("canary"), headers={"x-vault-token": "canary"}, data={"a": "canary"}
+    )
     assert "canary" not in repr(request)
-    with pytest.raises(FrozenInstanceError):
+    with pytest.raises(AttributeError, match="immutable"):
         request.path = "y"  # type: ignore[misc]  # that it is refused is the point
 
 
 def test_stored_token_has_no_id() -> None:
     """Only a keyed hash of it."""
-    assert "id" not in {field.name for field in fields(Token)}
+    assert "id" not in {*Token.__struct_fields__}

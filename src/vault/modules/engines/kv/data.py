@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from msgspec import structs
+
 from vault import limits
 from vault.clock import format_rfc3339_nano
 from vault.errors import InvalidRequest, NotFound, TooLarge
@@ -63,7 +65,7 @@ def read_subkeys(context: Context, args: SubkeysArgs) -> Response | None:
         return None
     data = response.data["data"]
     subkeys = None if data is None else {name: _strip(value, args.depth - 1) for name, value in data.items()}
-    return replace(response, data={"subkeys": subkeys, "metadata": response.data["metadata"]})
+    return structs.replace(response, data={"subkeys": subkeys, "metadata": response.data["metadata"]})
 
 
 def _strip(value: Any, depth: int) -> Any:

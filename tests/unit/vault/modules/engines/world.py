@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, TypeVar
+
+from msgspec import structs
 
 from tests.unit.vault.modules.engines.rows import Rows
 from vault.clock import SystemClock
@@ -37,7 +38,7 @@ _BARRIER.open(Keyring.create())
 def make_token(name: str, **changes: Any) -> Token:
     """Return a service token with a cubbyhole of its own."""
     token = Token(key=name, cubbyhole=f"cubby-{name}", kind=TokenKind.SERVICE, policies=("default",), path="", creation_time=0)
-    return replace(token, **changes)
+    return structs.replace(token, **changes)
 
 
 class World:

@@ -1,8 +1,7 @@
 """Leases, all of which belong to tokens."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec import structs
 
 from tests.unit.vault.modules.system.world import World
 from vault.errors import DeniedByPolicy, InvalidRequest, NotFound, PermissionDenied
@@ -112,7 +111,7 @@ def test_irrevocable_leases_are_counted_and_listed(world: World) -> None:
     record = LeaseRecord(token_key="x", accessor="", issued_at=1, expires_at=2.0, last_error="TimeoutError")
 
     def store(transaction: Transaction) -> None:
-        world.first.leases.put(transaction, "auth/token/a/1", replace(record, attempts=ATTEMPTS_MAX))
+        world.first.leases.put(transaction, "auth/token/a/1", structs.replace(record, attempts=ATTEMPTS_MAX))
         world.first.leases.put(transaction, "auth/token/a/2", record)
 
     world.first.store.run(store)

@@ -1,11 +1,12 @@
 """A whole server over rows in memory: the real pipeline around the handlers under test. Only the database and the clock are ours."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+
+from msgspec import structs
 
 from tests.unit.vault.modules.system.fakes import FakeClock, Lines, SystemRows
 from tests.unit.vault.modules.system.worker import Worker
@@ -116,7 +117,7 @@ class World:
             key="", policies=policies, path="auth/token/create", creation_time=seconds, issued_ns=self.clock.ns, renewable=True,
             ttl_seconds=ttl, creation_ttl_seconds=ttl, expires_at=self.clock.now() + ttl,
         )  # fmt: skip
-        issued: Issued = self.first.store.run(lambda transaction: self.first.tokens.create(transaction, replace(token, **fields)))
+        issued: Issued = self.first.store.run(lambda transaction: self.first.tokens.create(transaction, structs.replace(token, **fields)))
         return issued.id.reveal()
 
     def holder(self, text: str) -> str:
