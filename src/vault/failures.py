@@ -136,3 +136,6 @@ class Group:
     def _end_of(self, record: Record, rule: Rule) -> float:
         latest = max(record.attempts.values(), default=0.0)
         return max(record.failed_at, latest + limits.ATTEMPT_SECONDS_MAX if latest else 0.0) + rule.longest_seconds
+
+
+NOBODY = Group()

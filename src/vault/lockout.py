@@ -22,7 +22,7 @@ from vault import limits
 from vault.clock import Clock
 from vault.crypto.random import random_hex
 from vault.errors import LoginFailed, Overloaded, VaultError
-from vault.failures import ALL, KINDS, Group, Record, Rule, fold_name
+from vault.failures import ALL, KINDS, NOBODY, Group, Record, Rule, fold_name
 from vault.logical.mount import Mount
 from vault.revocation import Runner
 from vault.storage.transaction import Store, Transaction
@@ -48,6 +48,7 @@ class Attempt:
     mount: Mount
     name: str
     rule: Rule
+    place: str  # where the name is counted
     key: str = ""  # of a reserved attempt
     locked: bool = False
 
@@ -87,7 +88,7 @@ class Lockout:
         if rule.disabled:
             yield None
             return
-        attempt = Attempt(mount=mount, name=fold_name(name), rule=rule)
+        attempt = self._attempt(mount, name, rule)
         try:
             yield attempt
         except LoginFailed:
@@ -111,7 +112,7 @@ class Lockout:
 
     def reserve(self, attempt: Attempt) -> None:
         """Note an attempt at a slow check, once its name has one left; raises Overloaded where others keep it too long."""
-        key, place = random_hex(8), self._find_place(attempt)
+        key = random_hex(8)
         deadline = self._clock.monotonic() + limits.LOCKOUT_WAIT_SECONDS
         while not self._store.run(lambda transaction: self._try_reserve(transaction, attempt, key), fresh=True):
             pause = _LOOK_SECONDS_MIN
@@ -120,7 +121,7 @@ class Lockout:
                     raise Overloaded
                 time.sleep(pause * (0.5 + random.random()))  # noqa: S311 - spreads those who wait, no secret
                 pause = min(2 * pause, _LOOK_SECONDS_MAX)
-            with self._store.cache.queue(place, _TURN_SECONDS):
+            with self._store.cache.queue(attempt.place, _TURN_SECONDS):
                 pass  # one after the other, so that they do not all run into each other
 
     def _try_reserve(self, transaction: Transaction, attempt: Attempt, key: str) -> bool:
@@ -161,25 +162,25 @@ class Lockout:
 
     # -- rows ---------------------------------------------------------------------------------------------------------
 
-    def _find_place(self, attempt: Attempt) -> str:
-        """Return where a name is counted. It is not told by the place: people type passwords where names belong."""
-        subject = f"lockout\0{attempt.mount.uuid}\0{attempt.name}".encode("utf-8", "surrogatepass")
+    def _attempt(self, mount: Mount, name: str, rule: Rule) -> Attempt:
+        """Return an attempt. Its name is not told by its place: people type passwords where names belong."""
+        folded = fold_name(name)
+        subject = f"lockout\0{mount.uuid}\0{folded}".encode("utf-8", "surrogatepass")
         number = int.from_bytes(hmac.digest(self._keys.token_key(), subject, hashlib.sha256)[:8], "big") % _GROUPS
-        return f"{PREFIX}{attempt.mount.uuid}/{number:03x}"
+        return Attempt(mount=mount, name=folded, rule=rule, place=f"{PREFIX}{mount.uuid}/{number:03x}")
 
     def _read(self, transaction: Transaction, attempt: Attempt, now: float) -> tuple[Group, Record]:
-        entry = transaction.get(self._find_place(attempt))
-        group = (Group() if entry is None else entry.decode(Group.decode)).settle(attempt.rule, now)
+        entry = transaction.get(attempt.place)
+        group = NOBODY if entry is None else entry.decode(Group.decode).settle(attempt.rule, now)
         return group, group.find(attempt.name)
 
     def _write(self, transaction: Transaction, attempt: Attempt, group: Group, record: Record) -> None:
         changed = group.put(record)
-        place = self._find_place(attempt)
         if not changed.records:
-            transaction.delete(place)
+            transaction.delete(attempt.place)
             return
         changed = replace(changed, ends_at=changed.find_end(attempt.rule))
-        transaction.put(place, msgspec.json.encode(changed), changed.ends_at)
+        transaction.put(attempt.place, msgspec.json.encode(changed), changed.ends_at)
 
     # -- for people and the background --------------------------------------------------------------------------------
 
@@ -191,13 +192,13 @@ class Lockout:
         folder, found = f"{PREFIX}{mount.uuid}/", []
         for name in transaction.list_children(folder):
             entry = transaction.get(folder + name)
-            group = Group() if entry is None else entry.decode(Group.decode).settle(rule, now)
+            group = NOBODY if entry is None else entry.decode(Group.decode).settle(rule, now)
             found += [record.name for record in group.records if record.is_locked(rule, now)]
         return tuple(sorted(found))
 
     def unlock(self, transaction: Transaction, mount: Mount, name: str) -> None:
         """Forget the failures of a name; a name without any is no error."""
-        attempt = Attempt(mount=mount, name=fold_name(name), rule=self.find_rule(mount))
+        attempt = self._attempt(mount, name, self.find_rule(mount))
         group, record = self._read(transaction, attempt, self._clock.now())
         if record in group.records and record.failures:
             self._write(transaction, attempt, group, record.forgive())

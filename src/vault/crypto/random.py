@@ -2,8 +2,9 @@
 
 import os
 
-_BASE62 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-_ACCEPT = 256 - 256 % len(_BASE62)
+_BASE62 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+_CHARACTERS = bytes(_BASE62[byte % 62] for byte in range(256))  # by random byte
+_REFUSED = bytes(range(256 - 256 % 62, 256))  # they would make some characters likelier than others
 
 
 def random_bytes(count: int) -> bytes:
@@ -18,7 +19,7 @@ def random_hex(count: int) -> str:
 
 def random_base62(count: int) -> str:
     """Return `count` random characters, each equally likely."""
-    found: list[str] = []
+    found = b""
     while len(found) < count:
-        found += [_BASE62[byte % 62] for byte in os.urandom(count + 16) if byte < _ACCEPT]
-    return "".join(found[:count])
+        found += os.urandom(count + 16).translate(_CHARACTERS, _REFUSED)
+    return found[:count].decode()

@@ -87,7 +87,10 @@ class Transaction:
             return None
         if path in self._reads:
             return self._reads[path]
-        entry = self._reads[path] = self._store.load(path, fresh=self._fresh)
+        found, entry = (False, None) if self._fresh else self._store.cache.find(path)
+        if not found:
+            entry = self._store.load(path)
+        self._reads[path] = entry
         return entry
 
     def get_plain(self, path: str) -> bytes | None:
@@ -200,12 +203,8 @@ class Store:
         """Return a transaction for reading; a fresh one reads past the cache."""
         return Transaction(self, fresh=fresh)
 
-    def load(self, path: str, *, fresh: bool = False) -> Entry | None:
-        """Return the entry at a path, from the cache where that is still valid."""
-        if not fresh:
-            found, entry = self.cache.find(path)
-            if found:
-                return entry  # type: ignore[no-any-return]  # paths map to entries, listings have keys of their own
+    def load(self, path: str) -> Entry | None:
+        """Return the entry at a path as it is stored now."""
         noted = self.cache.note(path)
         row = self.physical.get(path)
         entry = None if row is None else Entry(self._decrypt(path, row.value), row.version)
