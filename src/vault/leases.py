@@ -10,7 +10,7 @@ import msgspec
 from vault import lease_quota, limits
 from vault.errors import InvalidRequest
 from vault.logical.token import Token
-from vault.storage.transaction import Put, Transaction
+from vault.storage.transaction import Transaction
 
 PREFIX = "sys/lease/"
 
@@ -53,7 +53,7 @@ class LeaseStore:
         """Return a new token as its quota has counted its lease; raises LeaseLimited."""
         return lease_quota.charge(transaction, token)
 
-    def put_token(self, put: Put, token: Token) -> None:
+    def put_token(self, transaction: Transaction, token: Token) -> None:
         """Record the lease of a token at its present expiry; a token that never expires has none."""
         if token.expires_at is None:
             return
@@ -65,7 +65,7 @@ class LeaseStore:
             renewed_at=token.last_renewal,
             renewable=token.renewable,
         )
-        put(PREFIX + token_lease_id(token), msgspec.json.encode(record), record.expires_at)
+        self.put(transaction, token_lease_id(token), record)
 
     def delete_token(self, transaction: Transaction, token: Token) -> None:
         """Forget the lease of a token, and make room for another."""

@@ -88,7 +88,7 @@ class Lockout:
         if rule.disabled:
             yield None
             return
-        attempt = self._attempt(mount, name, rule)
+        attempt = self.begin(mount, name, rule)
         try:
             yield attempt
         except LoginFailed:
@@ -162,8 +162,8 @@ class Lockout:
 
     # -- rows ---------------------------------------------------------------------------------------------------------
 
-    def _attempt(self, mount: Mount, name: str, rule: Rule) -> Attempt:
-        """Return an attempt. Its name is not told by its place: people type passwords where names belong."""
+    def begin(self, mount: Mount, name: str, rule: Rule) -> Attempt:
+        """Return an attempt of which nothing is counted yet. Its place does not tell the name: people type passwords where names belong."""
         folded = fold_name(name)
         subject = f"lockout\0{mount.uuid}\0{folded}".encode("utf-8", "surrogatepass")
         number = int.from_bytes(hmac.digest(self._keys.token_key(), subject, hashlib.sha256)[:8], "big") % _GROUPS
@@ -198,7 +198,7 @@ class Lockout:
 
     def unlock(self, transaction: Transaction, mount: Mount, name: str) -> None:
         """Forget the failures of a name; a name without any is no error."""
-        attempt = self._attempt(mount, name, self.find_rule(mount))
+        attempt = self.begin(mount, name, self.find_rule(mount))
         group, record = self._read(transaction, attempt, self._clock.now())
         if record in group.records and record.failures:
             self._write(transaction, attempt, group, record.forgive())

@@ -1,5 +1,6 @@
 """A PostgreSQL connection whose every wait has an end, also when the server hangs and can keep no timeout of its own."""
 
+import itertools
 import select
 from collections.abc import Sequence
 from typing import Any, Self, TypeVar
@@ -49,6 +50,7 @@ class BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
         super().__init__(pgconn, *arguments)
         self.timed_out = False
         self._names: dict[str, bytes] = {}
+        self._numbers = itertools.count()
         self._poll = select.poll()
         self._poll.register(pgconn.socket, select.POLLIN)
 
@@ -77,21 +79,24 @@ class BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
         """Run prepared statements in one round trip, and return their results in binary form; raises psycopg.Error."""
         pgconn = self.pgconn
         pgconn.enter_pipeline_mode()
-        fresh = {sql: b"vault_%d" % (len(self._names) + index) for index, (sql, _) in enumerate(questions) if sql not in self._names}
-        for sql, name in fresh.items():
-            pgconn.send_prepare(name, sql.encode())
+        names = self._names
+        fresh = [*{sql: None for sql, _ in questions if sql not in names}]
+        for sql in fresh:
+            names[sql] = b"vault_%d" % next(self._numbers)
+            pgconn.send_prepare(names[sql], sql.encode())
         for sql, parameters in questions:
-            pgconn.send_query_prepared(fresh.get(sql) or self._names[sql], parameters, [1] * len(parameters), 1)
+            pgconn.send_query_prepared(names[sql], parameters, [1] * len(parameters), 1)
         pgconn.pipeline_sync()
         self._flush()
         results = self._receive()
         pgconn.exit_pipeline_mode()
-        # What could be prepared stays so, whatever became of the rest.
-        self._names |= {sql: fresh[sql] for sql, result in zip(fresh, results, strict=False) if result.status in _SUCCESSES}
+        for sql, result in zip(fresh, results, strict=False):
+            if result.status not in _SUCCESSES:  # what could be prepared stays so, whatever became of the rest
+                del names[sql]
         for result in results:
             if result.status not in _SUCCESSES:
                 raise _error_of(result)
-        return results[len(fresh) :]
+        return results[len(fresh) :] if fresh else results
 
     def take_notices(self) -> list[str]:
         """Return the payloads of the notices that came with the answers so far."""

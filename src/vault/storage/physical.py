@@ -23,7 +23,6 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     value: bytes | None = None
     delete: bool = False
-    new: bool = False  # a row under a random name, which nobody else can be writing
     expected: int | None = None  # None: whatever is there
     expires_at: float | None = None  # unix seconds
 
@@ -64,8 +63,8 @@ class Physical(Protocol):
     def prepare(self, version: int, changes: Sequence[Change], prefixes: Sequence[str], notice: str = "") -> Prepared:
         """Check and apply changes, delete what else lies below `prefixes`; raises WriteConflict when a version differs.
 
-        Changes come in path order, new rows last: in one order, so that two commits do not wait for each other. `version` was never
-        used before. `notice` is what other hosts are told once the changes are visible.
+        Changes come in path order: all commits lock rows in one order, so that no two wait for each other. `version` was never used
+        before. `notice` is what other hosts are told once the changes are visible.
         """
 
 

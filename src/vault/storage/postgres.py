@@ -15,25 +15,25 @@ from psycopg import errors, pq
 
 from vault.errors import InvalidRequest, OutcomeUnknown, StorageUnavailable
 from vault.storage import budget, statement
-from vault.storage.binary import decode_array, decode_int, encode
-from vault.storage.connection import BoundedConnection
+from vault.storage.binary import decode_int, encode
+from vault.storage.change_statement import EMPTY, TELL
+from vault.storage.connection import BoundedConnection, Question
 from vault.storage.physical import Change, Prepared, Row, WriteConflict
 from vault.storage.pool import Pool
+from vault.storage.step import Effect, Step, list_steps, split_path
 
 T = TypeVar("T")
 
-_GUARD, _PUT, _DELETE, _NEW = range(4)
 _LAST = "\U0010ffff"
+_TRUE = b"\x01"
 _RETRIABLE = (errors.DeadlockDetected, errors.SerializationFailure)
 _REFUSED = (errors.DataError, errors.ProgramLimitExceeded)  # NUL in a path, a path too long for the index: never possible
 _COMMIT_SECONDS_MIN = 0.5
 _LOOK_AGAIN_SECONDS = 0.02
 
 
-def split_path(path: str) -> tuple[str, str]:
-    """Return the folder of a path, with its slash, and the name in it."""
-    index = path.rfind("/") + 1
-    return path[:index], path[index:]
+def _ask(asked: statement.Statement[Any], *values: Any) -> Question:
+    return asked.sql, encode(asked.parameters, values)
 
 
 def range_end(prefix: str) -> str:
@@ -106,7 +106,7 @@ class Postgres:
 
     def get(self, path: str) -> Row | None:
         """Return the row at exactly this path."""
-        question = statement.GET.sql, encode(statement.GET.parameters, split_path(path))
+        question = _ask(statement.GET, *split_path(path))
         (result,) = self._attempt(lambda connection: connection.ask(question))
         value = result.get_value(0, 0) if result.ntuples else None
         return None if value is None else Row(value, decode_int(result.get_value(0, 1)))
@@ -135,42 +135,36 @@ class Postgres:
 
     def prepare(self, version: int, changes: Sequence[Change], prefixes: Sequence[str], notice: str = "") -> Prepared:
         """Check and apply changes in an open transaction."""
-        places = [split_path(change.path) for change in changes]
-        arguments = (
-            [parent for parent, _ in places],
-            [name for _, name in places],
-            [_kind_of(change) for change in changes],
-            [change.expected for change in changes],
-            [change.value for change in changes],
-            [change.expires_at for change in changes],
-            version,
-            list(prefixes),
-            [range_end(prefix) for prefix in prefixes],
-            self._host_id,
-            notice,
+        steps = [*list_steps(changes, version)]
+        questions = (
+            (statement.BEGIN, ()),
+            *(step.question for step in steps),
+            *(_ask(EMPTY, prefix, range_end(prefix), version) for prefix in prefixes),
+            _ask(TELL, self._host_id, notice),
         )
-        return self._attempt(lambda connection: self._apply(connection, changes, arguments), keep=True)
+        return self._attempt(lambda connection: self._apply(connection, questions, steps, _Witness.of(changes, version)), keep=True)
 
-    def _apply(self, connection: BoundedConnection, changes: Sequence[Change], arguments: tuple[Any, ...]) -> "_PreparedPostgres":
+    def _apply(
+        self, connection: BoundedConnection, questions: Sequence[Question], steps: Sequence[Step], witness: "_Witness"
+    ) -> "_PreparedPostgres":
         try:
-            question = statement.APPLY.sql, encode(statement.APPLY.parameters, arguments)
-            _, result = connection.ask((statement.BEGIN, ()), question)
+            _, *results, told = connection.ask(*questions)
         except _RETRIABLE as cause:
             raise WriteConflict from cause
-        transaction, conflict, created, removed = (result.get_value(0, column) for column in range(4))
-        if conflict is not None:
-            raise WriteConflict(changes[decode_int(conflict) - 1].path)
+        created, removed = set(), set()
+        for step, result in zip(steps, results, strict=False):
+            touched = bool(result.command_tuples)
+            if step.must_touch and not touched:
+                raise WriteConflict(step.path)
+            if step.effect is Effect.CREATED or (step.effect is Effect.TOLD and result.get_value(0, 0) == _TRUE):
+                created.add(step.path)
+            elif step.effect is Effect.REMOVED and touched:
+                removed.add(step.path)
+        for result in results[len(steps) :]:
+            removed.update((result.get_value(row, 0) or b"").decode() for row in range(result.ntuples))
+        transaction = decode_int(told.get_value(0, 0))
         return _PreparedPostgres(
-            self,
-            connection,
-            created=frozenset(
-                [
-                    *(change.path for change in changes if change.new),
-                    *(changes[decode_int(position) - 1].path for position in decode_array(created)),
-                ]
-            ),
-            removed=frozenset([path.decode() for path in decode_array(removed)]),
-            witness=_Witness.of(decode_int(transaction), changes, arguments[6]),
+            self, connection, created=frozenset(created), removed=frozenset(removed), witness=witness, transaction=transaction
         )
 
     def find_status(self, transaction: int) -> str | None:
@@ -182,29 +176,20 @@ class Postgres:
         return None if not rows else rows[0][0]
 
 
-def _kind_of(change: Change) -> int:
-    if change.new:
-        return _NEW
-    if change.delete:
-        return _DELETE
-    return _GUARD if change.value is None else _PUT
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Witness:
     """By what a transaction is known again when the answer to its commit was lost."""
 
-    transaction: int
     path: str | None  # None: it only emptied folders
     version: int | None  # None: the row is gone
 
     @classmethod
-    def of(cls, transaction: int, changes: Sequence[Change], version: int) -> "_Witness":
+    def of(cls, changes: Sequence[Change], version: int) -> "_Witness":
         """Return the first row that the transaction wrote."""
         for change in changes:
-            if change.value is not None or change.delete:
-                return cls(transaction=transaction, path=change.path, version=None if change.delete else version)
-        return cls(transaction=transaction, path=None, version=None)
+            if change.is_write:
+                return cls(path=change.path, version=None if change.delete else version)
+        return cls(path=None, version=None)
 
     def is_seen(self, physical: Postgres) -> bool:
         """Return whether the row is as the transaction left it."""
@@ -218,13 +203,21 @@ class _PreparedPostgres:
     """An open database transaction with all changes applied."""
 
     def __init__(
-        self, owner: Postgres, connection: BoundedConnection, *, created: frozenset[str], removed: frozenset[str], witness: _Witness
+        self,
+        owner: Postgres,
+        connection: BoundedConnection,
+        *,
+        created: frozenset[str],
+        removed: frozenset[str],
+        witness: _Witness,
+        transaction: int,
     ) -> None:
         self.created = created
         self.removed = removed
         self._owner = owner
         self._connection = connection
         self._witness = witness
+        self._transaction = transaction
 
     def commit(self) -> None:
         """Make the changes visible; raises StorageUnavailable if they are not, OutcomeUnknown if that cannot be known."""
@@ -253,7 +246,7 @@ class _PreparedPostgres:
 
     def _await_status(self) -> str | None:
         # The server may be at work on the commit while the client has lost it.
-        while (status := self._owner.find_status(self._witness.transaction)) == "in progress" and budget.remaining_seconds():
+        while (status := self._owner.find_status(self._transaction)) == "in progress" and budget.remaining_seconds():
             time.sleep(_LOOK_AGAIN_SECONDS)
         return status
 

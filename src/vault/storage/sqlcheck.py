@@ -14,7 +14,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import psycopg
 from psycopg import pq
 
-from vault.storage import audit_statement, evidence_statement, migration, statement
+from vault.storage import audit_statement, change_statement, evidence_statement, migration, statement
 from vault.storage.embedded import Embedded
 
 _PYTHON: dict[Any, frozenset[str]] = {
@@ -23,12 +23,10 @@ _PYTHON: dict[Any, frozenset[str]] = {
     int: frozenset({"bigint", "integer", "smallint"}),
     float: frozenset({"double precision"}),
     bool: frozenset({"boolean"}),
-    list[int]: frozenset({"bigint[]", "integer[]", "smallint[]"}),
-    list[str]: frozenset({"text[]"}),
 }
 
 
-STATEMENTS = (*statement.ALL, *audit_statement.ALL, *evidence_statement.ALL)
+STATEMENTS = (*statement.ALL, *change_statement.ALL, *audit_statement.ALL, *evidence_statement.ALL)
 
 
 def check(dsn: str, statements: tuple[statement.Statement[Any], ...] = STATEMENTS) -> tuple[str, ...]:

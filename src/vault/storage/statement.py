@@ -25,13 +25,8 @@ class StoredRow(NamedTuple):
     version: int
 
 
-class Applied(NamedTuple):
-    """What a transaction has changed. Positions count from one; all but `conflict` is empty if there is a conflict."""
-
-    transaction: int
-    conflict: int | None
-    created: list[int]
-    removed: list[str]
+class Nothing(NamedTuple):
+    """No row."""
 
 
 class Name(NamedTuple):
@@ -55,20 +50,6 @@ GET = Statement(
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"  # whatever the default is: each statement must see what is committed by then
 COMMIT = "COMMIT"
 ROLLBACK = "ROLLBACK"
-
-APPLY = Statement(
-    sql="""
-        SELECT transaction, conflict, created, removed FROM vault.apply_changes(
-            $1::text[], $2::text[], $3::smallint[], $4::bigint[], $5::bytea[], $6::double precision[], $7::bigint,
-            $8::text[], $9::text[], $10::text, $11::text
-        )
-    """,
-    parameters=(
-        *("text[]", "text[]", "smallint[]", "bigint[]", "bytea[]", "double precision[]", "bigint"),
-        *("text[]", "text[]", "text", "text"),
-    ),
-    row=Applied,
-)
 
 
 class TransactionStatus(NamedTuple):
@@ -269,10 +250,6 @@ class Known(NamedTuple):
     known: bool
 
 
-class Nothing(NamedTuple):
-    """No row."""
-
-
 class Lock(NamedTuple):
     """A lock was taken."""
 
@@ -332,7 +309,7 @@ NULLABLE = Statement(
 )
 
 ALL: tuple[Statement[Any], ...] = (
-    *(GET, APPLY, TRANSACTION_STATUS, LIST_CHILDREN, LIST_SUBTREE, COUNT_SUBTREE, LIST_EXPIRED),
+    *(GET, TRANSACTION_STATUS, LIST_CHILDREN, LIST_SUBTREE, COUNT_SUBTREE, LIST_EXPIRED),
     *(REGISTER, BOUNDARY, OUTLIVES, HEARTBEAT, FORGET_HOSTS, FORGET_HOST),
     ROOM,
     *(MIGRATION_LOCK, KNOWS_MIGRATIONS, MIGRATIONS, ADD_MIGRATION, FIND_ROLE, TYPE_NAME, NULLABLE),

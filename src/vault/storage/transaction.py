@@ -13,8 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from operator import attrgetter
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
@@ -27,13 +26,6 @@ from vault.storage.physical import ABSENT, Change, Physical, Prepared, WriteConf
 
 T = TypeVar("T")
 Noted = dict[str, tuple[int, int]]  # slot and generation of each path that is written
-
-
-class Put(Protocol):
-    """How a row is written."""
-
-    def __call__(self, path: str, value: bytes, expires_at: float | None = None, /) -> None:
-        """Write a row."""
 
 
 # The only rows that are not encrypted by the barrier: what a sealed server must read. Their contents are sealed by other keys
@@ -49,7 +41,6 @@ PLAIN = frozenset(
         "core/audit-plain",
     }
 )
-_IN_ORDER = attrgetter("new", "path")  # in which rows are locked
 _QUEUE_SECONDS = 1.0
 _NOTICE_SLOTS_MAX = 1000  # a notice of PostgreSQL holds 8,000 bytes
 
@@ -60,7 +51,6 @@ _log = structlog.get_logger(__name__)
 class _Write:
     value: bytes | None  # None: delete
     plain: bool = False
-    new: bool = False
     expires_at: float | None = None
     sealed: bytes | None = None
 
@@ -117,10 +107,6 @@ class Transaction:
         """Write a row."""
         self._writes[path] = _Write(value, expires_at=expires_at)
 
-    def put_new(self, path: str, value: bytes, expires_at: float | None = None) -> None:
-        """Write a row whose name is random, so that nothing is there and nobody else makes it: that spares looking."""
-        self._writes[path] = _Write(value, new=True, expires_at=expires_at)
-
     def put_plain(self, path: str, value: bytes) -> None:
         """Write one of the few rows that are not encrypted by the barrier."""
         if path not in PLAIN:
@@ -156,7 +142,7 @@ class Transaction:
     def changes(self) -> list[Change]:
         """Return the changes in the order in which rows are locked."""
         self.seal_writes()
-        return sorted((self._change(path) for path in self._writes.keys() | self._guards), key=_IN_ORDER)
+        return [self._change(path) for path in sorted(self._writes.keys() | self._guards)]
 
     def _change(self, path: str) -> Change:
         expected = self._expected(path)
@@ -167,8 +153,7 @@ class Transaction:
             path=path,
             value=write.sealed,
             delete=write.value is None,
-            new=write.new,
-            expected=ABSENT if write.new else expected,
+            expected=expected,
             expires_at=write.expires_at,
         )
 

@@ -12,7 +12,7 @@ import pytest
 from tests.integration.storage.worker import Signal, Worker, await_true, fork, join
 from vault import limits
 from vault.host import HostPage
-from vault.storage import statement
+from vault.storage import change_statement, statement
 from vault.storage.cache import slot_of
 from vault.storage.coherence import FRESH_SECONDS
 from vault.storage.embedded import Embedded
@@ -213,11 +213,9 @@ def test_worker_without_listener_bypasses_its_cache(server: Embedded, start: Sta
     await_true(lambda: worker.is_cached, "the cache is used again")
 
 
-def test_cache_is_out_of_use_before_writers_overlook_its_host(dsn: str) -> None:
+def test_cache_is_out_of_use_before_writers_overlook_its_host() -> None:
     """The times fit: as long as a heartbeat counts and a cache is used after it, writers tell the host."""
-    with psycopg.connect(dsn) as connection:
-        row = connection.execute("SELECT prosrc FROM pg_proc WHERE proname = 'apply_changes'").fetchone()
-    assert row is not None
-    told, (*beating, others, _) = (re.findall(r"- interval '(\d+) seconds'", text) for text in (row[0], statement.HEARTBEAT.sql))
+    texts = change_statement.TELL.sql, statement.HEARTBEAT.sql
+    told, (*beating, others, _) = (re.findall(r"- interval '(\d+) seconds'", text) for text in texts)
     assert max(map(int, beating)) + FRESH_SECONDS < int(*told)
     assert int(others) > int(*told) + limits.STORAGE_TIMEOUT_SECONDS, "a host that may still commit is not taken for gone"

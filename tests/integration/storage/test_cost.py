@@ -117,6 +117,31 @@ def test_refused_value_leaves_the_connection_good(dsn: str) -> None:
         physical.close()
 
 
+def test_statements_that_come_one_by_one_keep_their_names(dsn: str) -> None:
+    """A connection that meets a statement beside others, known ones and repeated ones, prepares it once and under a name of its own."""
+    physical = Postgres(dsn, 1)
+    physical.open()
+    seen = 0
+    try:
+        for version, kinds in enumerate((("put",), ("put", "put"), ("delete", "put"), ("put", "absent", "delete", "put"), ("absent",)), 1):
+            changes = [
+                Change(
+                    path=f"{version}/{place}",
+                    value=b"v" if kind == "put" else None,
+                    delete=kind == "delete",
+                    expected=None if kind != "absent" else 0,
+                )
+                for place, kind in enumerate(kinds)
+            ]
+            prepared = physical.prepare(version, changes, ["gone/"] if version > 2 else [])
+            prepared.commit()
+            assert prepared.created == {change.path for change in changes if change.value}
+            seen += 1
+    finally:
+        physical.close()
+    assert seen == 5
+
+
 def test_value_larger_than_any_buffer_comes_back(dsn: str) -> None:
     """A value that the sockets cannot hold at once is sent and read while the server answers."""
     physical = Postgres(dsn, 1)

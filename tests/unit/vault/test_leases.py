@@ -49,14 +49,14 @@ def test_odd_ids_name_one_lease(world: World, lease_id: str) -> None:
 def test_lease_of_a_token_tells_its_times(world: World) -> None:
     """The record and the index hold the token's expiry; a token that never ends has no lease."""
     store, leases = world.first.store, LeaseStore()
-    store.run(lambda transaction: leases.put_token(transaction.put, TOKEN))
+    store.run(lambda transaction: leases.put_token(transaction, TOKEN))
     assert token_lease_id(TOKEN) == "auth/x/login/hk"
     assert leases.find(store.read(), token_lease_id(TOKEN)) == LeaseRecord(
         token_key="k", accessor="acc", issued_at=1, expires_at=5.5, renewable=True
     )
     assert store.list_expired(5.5, 10) == ()
     assert store.list_expired(5.6, 10) == ("sys/lease/auth/x/login/hk",)
-    store.run(lambda transaction: leases.put_token(transaction.put, structs.replace(TOKEN, key="r", expires_at=None)))
+    store.run(lambda transaction: leases.put_token(transaction, structs.replace(TOKEN, key="r", expires_at=None)))
     assert leases.find(store.read(), "auth/x/login/hr") is None
     store.run(lambda transaction: leases.delete_token(transaction, TOKEN))
     assert leases.find(store.read(), token_lease_id(TOKEN)) is None

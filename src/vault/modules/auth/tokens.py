@@ -22,7 +22,7 @@ from vault.crypto import random
 from vault.errors import IntegrityError, InvalidRequest, PermissionDenied
 from vault.logical.token import Token, TokenKind
 from vault.secret import Secret
-from vault.storage.transaction import Put, Transaction
+from vault.storage.transaction import Transaction
 
 SERVICE_PREFIX = "hvs."
 BATCH_PREFIX = "hvb."
@@ -60,7 +60,7 @@ class Leases(Protocol):
     def charge(self, transaction: Transaction, token: Token) -> Token:
         """Return a new token as its quota has counted its lease; raises LeaseLimited."""
 
-    def put_token(self, put: Put, token: Token) -> None:
+    def put_token(self, transaction: Transaction, token: Token) -> None:
         """Record or move the lease of a token."""
 
     def delete_token(self, transaction: Transaction, token: Token) -> None:
@@ -162,24 +162,23 @@ class TokenStore:
         # Nobody has a random id already: asking the database would be a trip for each login.
         if is_chosen and self.find_row(transaction, token.key) is not None:
             raise InvalidRequest("cannot create a token with a duplicate ID")
-        put = transaction.put if is_chosen else transaction.put_new
         token = self._leases.charge(transaction, token)
         if token.parent:
             if self.find_key(transaction, token.parent) is None:
                 raise PermissionDenied
             transaction.guard(ROWS + token.parent)
-            put(f"{_PARENT}{token.parent}/{token.key}", b"")
-        put(_ACCESSOR + token.accessor, token.key.encode())
-        self._save(put, token)
+            transaction.put(f"{_PARENT}{token.parent}/{token.key}", b"")
+        transaction.put(_ACCESSOR + token.accessor, token.key.encode())
+        self._save(transaction, token)
         return Issued(Secret(token_id), token)
 
-    def _save(self, put: Put, token: Token) -> None:
-        put(ROWS + token.key, msgspec.json.encode(token))
-        self._leases.put_token(put, token)
+    def _save(self, transaction: Transaction, token: Token) -> None:
+        transaction.put(ROWS + token.key, msgspec.json.encode(token))
+        self._leases.put_token(transaction, token)
 
     def update(self, transaction: Transaction, token: Token) -> None:
         """Store a changed service token."""
-        self._save(transaction.put, token)
+        self._save(transaction, token)
 
     def replace_row(self, transaction: Transaction, token: Token) -> None:
         """Store a service token whose lease stays as it is."""
@@ -194,7 +193,7 @@ class TokenStore:
         # When the last use goes, the lease falls due once this last request cannot be at work any more: a killed worker leaves
         # nothing behind, and what the request came for is not taken from under it.
         due = self._clock.now() + limits.SPENT_GRACE_SECONDS
-        self._save(transaction.put, structs.replace(spent, expires_at=due) if spent.uses_left == 0 else spent)
+        self._save(transaction, structs.replace(spent, expires_at=due) if spent.uses_left == 0 else spent)
         return spent
 
     def bind(self, transaction: Transaction, token: Token) -> None:
@@ -213,7 +212,7 @@ class TokenStore:
             return None
         if not token.revoked:
             token = structs.replace(token, revoked=True, spares_children=spares_children, expires_at=self._clock.now())
-            self._save(transaction.put, token)
+            self._save(transaction, token)
         return token
 
     def list_children(self, transaction: Transaction, key: str, after: str, limit: int) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from tests.unit.vault.modules.system.world import World
 from vault import limits
 from vault.errors import InvalidRequest, Overloaded
 from vault.expiry import Fenced
-from vault.lockout import PREFIX, Attempt
+from vault.lockout import PREFIX
 
 
 def locked_names(world: World) -> tuple[str, ...]:
@@ -103,7 +103,7 @@ def test_attempts_of_a_killed_process_become_failures(world: World, hasher: Fake
     lockout, store = world.first.core.lockout, world.first.store
     mount = world.first.mounts.require(store.read(), "auth/userpass/")
     for _ in range(5):
-        lockout.reserve(Attempt(mount=mount, name="ann", rule=lockout.find_rule(mount)))
+        lockout.reserve(lockout.begin(mount, "ann", lockout.find_rule(mount)))
     assert locked_names(world) == ()
     world.clock.advance(limits.ATTEMPT_SECONDS_MAX + 1)
     assert locked_names(world) == ("ann",)
