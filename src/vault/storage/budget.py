@@ -39,15 +39,20 @@ class limited:  # noqa: N801 - used like the functions beside it; a class becaus
             _local.ends_at = None
 
 
-@contextmanager
-def extended(seconds: float) -> Iterator[None]:
+class extended:  # noqa: N801 - as above
     """Leave at least `seconds`: for a step that must not be given up for want of time, such as a commit."""
-    before = _local.ends_at
-    _local.ends_at = _monotonic() + max(seconds, remaining_seconds())
-    try:
-        yield
-    finally:
-        _local.ends_at = before
+
+    __slots__ = ("_before", "_seconds")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def __enter__(self) -> None:
+        self._before = _local.ends_at
+        _local.ends_at = _monotonic() + max(self._seconds, remaining_seconds())
+
+    def __exit__(self, *_: object) -> None:
+        _local.ends_at = self._before
 
 
 @contextmanager

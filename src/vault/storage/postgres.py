@@ -67,7 +67,7 @@ class Postgres:
 
     def give_back(self, connection: BoundedConnection) -> None:
         """Return a connection to the pool, without an open transaction."""
-        status = connection.info.transaction_status
+        status = connection.pgconn.transaction_status
         if status in {pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR}:
             try:
                 connection.ask((statement.ROLLBACK, ()))
