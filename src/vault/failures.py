@@ -7,10 +7,10 @@ crowding the table gives nobody another guess.
 
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 import msgspec
+from msgspec import structs
 
 from vault import limits
 
@@ -27,8 +27,7 @@ def fold_name(name: str) -> str:
     return folded if len(raw) <= NAME_BYTES_MAX else f"sha256:{sha256(raw).hexdigest()}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """When a name is locked. Seconds."""
 
     threshold: int = limits.LOCKOUT_THRESHOLD
@@ -42,14 +41,13 @@ class Rule:
         return max(self.duration_seconds, self.reset_seconds)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of one name."""
 
     name: str
     failures: int = 0
     failed_at: float = 0.0
-    attempts: Mapping[str, float] = field(default_factory=dict)  # that are being checked: when each began
+    attempts: Mapping[str, float] = msgspec.field(default_factory=dict)  # that are being checked: when each began
 
     @property
     def weight(self) -> int:
@@ -65,7 +63,7 @@ class Record:
         dead = {key: begun for key, begun in self.attempts.items() if begun + limits.ATTEMPT_SECONDS_MAX < now}
         failures, failed_at = self.failures + len(dead), max(self.failed_at, *dead.values(), 0.0)
         over = failed_at + (rule.duration_seconds if failures >= rule.threshold else rule.reset_seconds) <= now
-        return replace(
+        return structs.replace(
             self,
             failures=0 if over else failures,
             failed_at=failed_at,
@@ -74,23 +72,22 @@ class Record:
 
     def begin(self, key: str, now: float) -> "Record":
         """Note an attempt."""
-        return replace(self, attempts={**self.attempts, key: now})
+        return structs.replace(self, attempts={**self.attempts, key: now})
 
     def end(self, key: str) -> "Record":
         """Forget an attempt."""
-        return replace(self, attempts={other: begun for other, begun in self.attempts.items() if other != key})
+        return structs.replace(self, attempts={other: begun for other, begun in self.attempts.items() if other != key})
 
     def fail(self, now: float) -> "Record":
         """Count a failure."""
-        return replace(self, failures=self.failures + 1, failed_at=now)
+        return structs.replace(self, failures=self.failures + 1, failed_at=now)
 
     def forgive(self) -> "Record":
         """Forget the failures; what is being checked may still fail."""
-        return replace(self, failures=0)
+        return structs.replace(self, failures=0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
+class Group(msgspec.Struct, frozen=True, kw_only=True):
     """Names that share a row."""
 
     records: tuple[Record, ...] = ()

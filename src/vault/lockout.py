@@ -13,10 +13,10 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
 from typing import Protocol
 
 import msgspec
+from msgspec import structs
 
 from vault import limits
 from vault.clock import Clock
@@ -41,8 +41,7 @@ class Keys(Protocol):
         """Return a key that nobody outside knows; raises Sealed."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Attempt:
+class Attempt(msgspec.Struct, kw_only=True):
     """One login: what became of it is told to the counter."""
 
     mount: Mount
@@ -179,7 +178,7 @@ class Lockout:
         if not changed.records:
             transaction.delete(attempt.place)
             return
-        changed = replace(changed, ends_at=changed.find_end(attempt.rule))
+        changed = structs.replace(changed, ends_at=changed.find_end(attempt.rule))
         transaction.put(attempt.place, msgspec.json.encode(changed), changed.ends_at)
 
     # -- for people and the background --------------------------------------------------------------------------------

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from vault.errors import VaultError
 from vault.logical.args import NoArgs
 from vault.logical.context import Context
@@ -120,8 +122,7 @@ def _compile(pattern: str) -> re.Pattern[str]:
     return re.compile("".join(parts) + tail, re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Match:
+class Match(msgspec.Struct, frozen=True, kw_only=True):
     """The row that answers to a path, and what the path captured."""
 
     path: Path

@@ -7,9 +7,9 @@ version that it wrote: after a crash PostgreSQL may give the number of a lost tr
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import msgspec
 import psycopg
 from psycopg import errors, pq
 
@@ -176,8 +176,7 @@ class Postgres:
         return None if not rows else rows[0][0]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Witness:
+class _Witness(msgspec.Struct, frozen=True, kw_only=True):
     """By what a transaction is known again when the answer to its commit was lost."""
 
     path: str | None  # None: it only emptied folders

@@ -8,16 +8,16 @@ none for reading.
 
 import hashlib
 import random
-import secrets
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import msgspec
 import structlog
 
 from vault import limits
+from vault.crypto.random import random_bytes
 from vault.errors import Conflict, IntegrityError, StorageUnavailable
 from vault.storage import budget
 from vault.storage.barrier import Barrier
@@ -47,8 +47,7 @@ _NOTICE_SLOTS_MAX = 1000  # a notice of PostgreSQL holds 8,000 bytes
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(slots=True)
-class _Write:
+class _Write(msgspec.Struct):
     value: bytes | None  # None: delete
     plain: bool = False
     expires_at: float | None = None
@@ -278,7 +277,7 @@ class Store:
             if before_commit is not None:
                 before_commit(result)
             return
-        version = secrets.randbits(63) | 1
+        version = int.from_bytes(random_bytes(8), "big") >> 1 | 1
         changes = transaction.changes()
         noted = self.cache.note_all(change.path for change in changes if change.is_write)
         prepared = self.physical.prepare(version, changes, transaction.prefixes, notice_of(changes, noted, transaction.prefixes))

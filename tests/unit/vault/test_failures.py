@@ -1,8 +1,7 @@
 """Counting failed logins: pure values."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec import structs
 
 from vault import limits
 from vault.failures import PLACES, Group, Record, Rule, fold_name
@@ -53,7 +52,7 @@ def test_the_attempt_of_a_dead_process_is_a_failure() -> None:
     """It is not known what it found, so it counts as a guess."""
     record = Record(name="ann").begin("a", NOW).begin("b", NOW + 5)
     late = NOW + limits.ATTEMPT_SECONDS_MAX
-    rule = replace(RULE, reset_seconds=500)
+    rule = structs.replace(RULE, reset_seconds=500)
     assert record.settle(rule, late).weight == 2
     assert record.settle(rule, late).failures == 0
     assert record.settle(rule, late + 1) == Record(name="ann", failures=1, failed_at=NOW, attempts={"b": NOW + 5})

@@ -10,7 +10,6 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
@@ -67,8 +66,7 @@ class Leases(Protocol):
         """Forget the lease of a token."""
 
 
-@dataclass(frozen=True, slots=True)
-class Issued:
+class Issued(msgspec.Struct, frozen=True):
     """A new token and the only copy of its id."""
 
     id: Secret
