@@ -74,7 +74,7 @@ class LeaseStore:
 
     def put(self, transaction: Transaction, lease_id: str, record: LeaseRecord) -> None:
         """Store a lease."""
-        transaction.put(PREFIX + lease_id, msgspec.json.encode(record), expires_at=record.expires_at)
+        transaction.put(PREFIX + lease_id, msgspec.json.encode(record), record.expires_at, cached=False)
 
     def find(self, transaction: Transaction, lease_id: str) -> LeaseRecord | None:
         """Return the lease with this id."""

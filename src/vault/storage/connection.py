@@ -16,6 +16,7 @@ from vault.storage import budget
 T = TypeVar("T")
 Question = tuple[str, Sequence[bytes | None]]  # SQL and its parameters in binary form
 
+_SYNC = pq.ExecStatus.PIPELINE_SYNC
 _SUCCESSES = frozenset({pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK})
 
 _INTERVAL_SECONDS = 0.1
@@ -123,13 +124,13 @@ class BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
                 self._await()
                 pgconn.consume_input()
             result = pgconn.get_result()
-            if result is None:  # between two results
-                if pgconn.status != pq.ConnStatus.OK:
-                    raise psycopg.OperationalError("the connection is lost")
-            elif result.status == pq.ExecStatus.PIPELINE_SYNC:
-                return results
-            else:
+            if result is None and pgconn.status != pq.ConnStatus.OK:
+                raise psycopg.OperationalError("the connection is lost")
+            while result is not None:
+                if result.status == _SYNC:
+                    return results
                 results.append(result)
+                result = pgconn.get_result()  # None: what ends the answer to a statement comes with it, and is not waited for
 
     def _await(self) -> None:
         if not self._poll.poll(budget.remaining_seconds() * 1000):

@@ -44,10 +44,13 @@ class Pool:
         self._closed = True
         self._drop_idle()
 
-    def take(self) -> BoundedConnection:
-        """Return a connection that is alive as far as can be known without asking; raises StorageUnavailable in time."""
+    def take(self, *, sure: bool = True) -> BoundedConnection:
+        """Return a connection that is alive as far as can be known without asking; raises StorageUnavailable in time.
+
+        Looking costs a system call. Who is not `sure` takes what was used last, and looks at the next one if that is dead.
+        """
         try:
-            connection = self._take()
+            connection = self._take(sure=sure)
         except StorageUnavailable:
             with self._counting:
                 self.refusals += 1
@@ -61,7 +64,7 @@ class Pool:
         """Return how many connections wait for work."""
         return len(self._idle)
 
-    def _take(self) -> BoundedConnection:
+    def _take(self, *, sure: bool) -> BoundedConnection:
         if self._closed or _monotonic() < self._thread.spared_until:
             raise StorageUnavailable
         if self._hangs and not self._ask_again():
@@ -72,7 +75,7 @@ class Pool:
             if not self._places.acquire(timeout=budget.remaining_seconds()):
                 raise StorageUnavailable
         try:
-            return self._find_idle() or self._connect()
+            return self._find_idle(sure=sure) or self._connect()
         except BaseException:
             self._places.release()
             raise
@@ -89,13 +92,13 @@ class Pool:
         finally:
             self._asking.release()
 
-    def _find_idle(self) -> BoundedConnection | None:
+    def _find_idle(self, *, sure: bool) -> BoundedConnection | None:
         while True:
             try:
                 connection = self._idle.pop()
             except IndexError:
                 return None
-            if connection.is_quiet:
+            if not sure or connection.is_quiet:
                 return connection
             connection.close()
 

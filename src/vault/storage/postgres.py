@@ -81,7 +81,7 @@ class Postgres:
         """Run work that may be run twice; `keep` leaves the connection to what was made with it."""
         with budget.limited():
             for last in (False, True):
-                connection = self._pool.take()
+                connection = self._pool.take(sure=last)
                 kept = False
                 try:
                     result = work(connection)

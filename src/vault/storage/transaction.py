@@ -50,6 +50,7 @@ _log = structlog.get_logger(__name__)
 class _Write(msgspec.Struct):
     value: bytes | None  # None: delete
     plain: bool = False
+    cached: bool = True
     expires_at: float | None = None
     sealed: bytes | None = None
 
@@ -102,9 +103,9 @@ class Transaction:
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
-    def put(self, path: str, value: bytes, expires_at: float | None = None) -> None:
-        """Write a row."""
-        self._writes[path] = _Write(value, expires_at=expires_at)
+    def put(self, path: str, value: bytes, expires_at: float | None = None, *, cached: bool = True) -> None:
+        """Write a row; one that is seldom read need not be `cached` for having been written."""
+        self._writes[path] = _Write(value, expires_at=expires_at, cached=cached)
 
     def put_plain(self, path: str, value: bytes) -> None:
         """Write one of the few rows that are not encrypted by the barrier."""
@@ -168,8 +169,8 @@ class Transaction:
         return self._prefixes
 
     def written(self) -> dict[str, bytes | None]:
-        """Return the encrypted rows by path, new value or None."""
-        return {path: write.value for path, write in self._writes.items() if not write.plain}
+        """Return the encrypted rows to be cached by path, new value or None."""
+        return {path: write.value for path, write in self._writes.items() if write.cached and not write.plain}
 
 
 class Store:

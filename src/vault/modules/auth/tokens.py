@@ -165,8 +165,8 @@ class TokenStore:
             if self.find_key(transaction, token.parent) is None:
                 raise PermissionDenied
             transaction.guard(ROWS + token.parent)
-            transaction.put(f"{_PARENT}{token.parent}/{token.key}", b"")
-        transaction.put(_ACCESSOR + token.accessor, token.key.encode())
+            transaction.put(f"{_PARENT}{token.parent}/{token.key}", b"", cached=False)
+        transaction.put(_ACCESSOR + token.accessor, token.key.encode(), cached=False)
         self._save(transaction, token)
         return Issued(Secret(token_id), token)
 
