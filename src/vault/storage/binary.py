@@ -7,11 +7,20 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
+_ARRAY_HEAD = struct.Struct(">iiIii")  # dimensions, whether there may be nulls, type of the items, how many, first index
+_LENGTH = struct.Struct(">i")
+_BYTEA = 17
+
 pack_bigint = struct.Struct(">q").pack
 pack_double = struct.Struct(">d").pack
 
+
+def _pack_array(items: Sequence[bytes]) -> bytes:
+    return _ARRAY_HEAD.pack(1, 0, _BYTEA, len(items), 1) + b"".join([_LENGTH.pack(len(item)) + item for item in items])
+
+
 # By the names that statements declare.
-_ENCODERS: dict[str, Callable[[Any], bytes]] = {"text": str.encode, "bigint": pack_bigint}
+_ENCODERS: dict[str, Callable[[Any], bytes]] = {"text": str.encode, "bigint": pack_bigint, "bytea[]": _pack_array}
 
 
 def encode(types: Sequence[str], values: Sequence[Any]) -> list[bytes | None]:

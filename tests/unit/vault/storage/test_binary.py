@@ -14,6 +14,15 @@ def test_bigint_comes_back(number: int) -> None:
     assert decode_int(packed) == number
 
 
+@pytest.mark.parametrize("items", [[b""], [b"a"], [b"a", b"", b"\0" * 300]])
+def test_array_has_its_head_and_each_item_its_length(items: list[bytes]) -> None:
+    """As PostgreSQL sends it: dimensions, nulls, type, count, first index, and the items."""
+    (packed,) = encode(("bytea[]",), (items,))
+    assert packed is not None
+    assert struct.unpack_from(">iiIii", packed) == (1, 0, 17, len(items), 1)
+    assert packed[20:] == b"".join(struct.pack(">i", len(item)) + item for item in items)
+
+
 def test_null_is_no_value() -> None:
     """None travels as NULL, not as text or zero."""
     assert encode(("text", "bigint"), (None, None)) == [None, None]
