@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from vault import limits
-from vault.logical.args import INT, STRING, Kind, arg
+from vault.logical.args import Kind, arg
 
 _NAME = re.compile(r"\w(?:[\w.-]*\w)?", re.ASCII)
 
@@ -24,11 +24,3 @@ class RoleName:
     """The role that the path names."""
 
     name: str = arg(ROLE_NAME, "Name of the role.")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """The part of a listing that is asked for."""
-
-    after: str = arg(STRING, "List what comes after this name.", default="", query=True)
-    limit: int = arg(INT, "List at most so many; 0: all.", default=0, query=True)

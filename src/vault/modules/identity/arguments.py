@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from vault.errors import InvalidRequest
-from vault.logical.args import INT, STRING, arg
+from vault.logical.args import STRING, arg
 from vault.modules.policy.name import ROOT, parse_policy_names
 
 
@@ -19,19 +19,6 @@ class ByName:
     """What the path names by its name."""
 
     name: str = arg(STRING, "Its name.")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """A part of a listing."""
-
-    after: str = arg(STRING, "List what comes after this.", default="", query=True)
-    limit: int = arg(INT, "List at most so many; 0 or less: all.", default=0, query=True)
-
-    @property
-    def size(self) -> int | None:
-        """Return how many are listed; None: all."""
-        return self.limit if self.limit > 0 else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

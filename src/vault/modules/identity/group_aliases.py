@@ -6,9 +6,10 @@ from vault.errors import InvalidRequest
 from vault.logical.args import STRING, arg
 from vault.logical.backend import Endpoint, Path, path
 from vault.logical.context import SystemContext
+from vault.logical.page import Page
 from vault.logical.response import Response
 from vault.modules.identity.aliases import require_accessor
-from vault.modules.identity.arguments import ById, Page
+from vault.modules.identity.arguments import ById
 from vault.modules.identity.description import NAMESPACE, describe_alias, find_mounts, list_alias
 from vault.modules.identity.groups import make_group, remove_member
 from vault.modules.identity.record import EXTERNAL, Alias, Group

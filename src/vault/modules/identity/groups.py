@@ -12,8 +12,9 @@ from vault.errors import InvalidRequest
 from vault.logical.args import LIST, STRING, arg
 from vault.logical.backend import Endpoint, Path, path
 from vault.logical.context import SystemContext
+from vault.logical.page import Page
 from vault.logical.response import Response
-from vault.modules.identity.arguments import ById, ByName, LookupArgs, Page, require_one_way, require_policies
+from vault.modules.identity.arguments import ById, ByName, LookupArgs, require_one_way, require_policies
 from vault.modules.identity.description import describe_group, find_mounts, summarise_alias
 from vault.modules.identity.metadata import METADATA, require_metadata
 from vault.modules.identity.record import EXTERNAL, INTERNAL, Group

@@ -17,15 +17,15 @@ from vault.modules.identity.record import Alias, Entity, Group, decode_entity, d
 from vault.modules.identity.rows import ENTITY, GROUP, MERGED, Rows, make_id, require_name
 from vault.mounts import Mounts
 from vault.storage.cache import Entry
+from vault.storage.sources import Sources
 from vault.storage.transaction import Transaction
 from vault.storage.view import View
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """A standing and what it was made of: rows by path, None where there was none."""
+class _Known(Sources):
+    """A standing and what it was made of."""
 
-    sources: tuple[tuple[str, Entry | None], ...]
     standing: Standing | None
 
 
@@ -99,14 +99,8 @@ class IdentityStore:
         Tokens of an entity that was merged into another are that one's.
         """
         known = self._known.get(entity_id)
-        if known is not None:
-            get = transaction.get
-            for path, entry in known.sources:
-                found = get(path)
-                if found is not entry and not _is_same(found, entry):
-                    break
-            else:
-                return known.standing
+        if known is not None and known.is_current(transaction):
+            return known.standing
         return self._make_standing(transaction, entity_id)
 
     def _make_standing(self, transaction: Transaction, entity_id: str) -> Standing | None:
@@ -194,11 +188,6 @@ class _Reading:
         """Return a group."""
         entry = self._get(GROUP + group_id)
         return None if entry is None else entry.decode(decode_group)
-
-
-def _is_same(found: Entry | None, entry: Entry | None) -> bool:
-    """Tell whether two entries hold the same: where nothing is cached, every read makes a new one."""
-    return found is not None and entry is not None and found.value == entry.value
 
 
 def describe_standing(circle: Circle) -> Standing:

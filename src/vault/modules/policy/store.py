@@ -18,7 +18,7 @@ from vault.logical.standing import Standing
 from vault.modules.policy.acl import Acl, compile_acl
 from vault.modules.policy.document import PolicyDocument, parse_policy
 from vault.modules.policy.name import DEFAULT, ROOT, canonical_name, is_deceptive
-from vault.storage.cache import Entry
+from vault.storage.sources import Sources
 from vault.storage.transaction import Transaction
 
 PREFIX = "sys/policy/"
@@ -44,10 +44,9 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class _Compiled:
-    """An ACL and what it was compiled from: the rows by path, None where there was none, and the entity's part in it."""
+class _Compiled(Sources):
+    """An ACL and what it was compiled from: the rows, and the entity's part in it."""
 
-    sources: tuple[tuple[str, Entry | None], ...]
     standing: Standing | None
     acl: Acl
     is_templated: bool
@@ -60,11 +59,6 @@ def decode_policy(value: bytes) -> Policy:
 
 def _decode_expirations(value: bytes) -> dict[str, int]:
     return msgspec.json.decode(value, type=dict[str, int])
-
-
-def _is_same(found: Entry | None, entry: Entry | None) -> bool:
-    """Tell whether two entries hold the same: where nothing is cached, every read makes a new one."""
-    return found is not None and entry is not None and found.value == entry.value
 
 
 def parse_policy_name(name: str) -> str:
@@ -97,14 +91,8 @@ class PolicyStore:
         known = self._compiled.get((names, ""))
         if known is None or (known.is_templated and standing is not None):
             known = None if standing is None else self._compiled.get((names, standing.entity_id))
-        if known is not None and (known.standing is standing or not known.is_templated):
-            get = transaction.get
-            for path, entry in known.sources:
-                found = get(path)
-                if found is not entry and not _is_same(found, entry):
-                    break
-            else:
-                return known.acl
+        if known is not None and (known.standing is standing or not known.is_templated) and known.is_current(transaction):
+            return known.acl
         return self._compile(transaction, names, standing)
 
     def _compile(self, transaction: Transaction, names: tuple[str, ...], standing: Standing | None) -> Acl:

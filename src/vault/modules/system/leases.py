@@ -13,9 +13,10 @@ from typing import Any
 from vault.clock import format_rfc3339_nano
 from vault.errors import InvalidRequest, NotFound
 from vault.leases import LeaseRecord, LeaseStore
-from vault.logical.args import BOOL, INT, STRING, TTL, Kind, arg, parse_int
+from vault.logical.args import BOOL, STRING, TTL, Kind, arg, parse_int
 from vault.logical.backend import Endpoint, Path, path
 from vault.logical.context import SystemContext
+from vault.logical.page import Page
 from vault.logical.response import Response, list_response
 from vault.modules.auth.tokens import TokenStore
 from vault.mounts import Mounts
@@ -60,12 +61,15 @@ class PrefixArgs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListArgs:
-    """A page of leases."""
+class FolderArgs:
+    """A folder of leases."""
 
     prefix: str = arg(STRING, "Folder of lease ids.", default="")
-    after: str = arg(STRING, "List what comes after this name.", default="", query=True)
-    limit: int = arg(INT, "List at most so many; 0 or less: all.", default=0, query=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListArgs(Page, FolderArgs):
+    """A page of leases."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,8 +183,7 @@ class LeasePaths:
     def list_leases(self, context: SystemContext, args: ListArgs) -> Response | None:
         """List ids and folders."""
         folder = args.prefix.strip("/")
-        limit = args.limit if args.limit > 0 else None
-        return list_response(self._leases.list_children(context.transaction, f"{folder}/" if folder else "", args.after, limit))
+        return list_response(self._leases.list_children(context.transaction, f"{folder}/" if folder else "", args.after, args.size))
 
     def tidy(self, context: SystemContext, _: Any) -> Response:
         """Remove leases of tokens that are gone."""

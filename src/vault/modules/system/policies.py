@@ -15,6 +15,7 @@ from vault.errors import InvalidRequest, NotFound
 from vault.logical.args import BOOL, INT, STRING, TIMESTAMP, TTL, arg
 from vault.logical.backend import Endpoint, Path, path
 from vault.logical.context import SystemContext
+from vault.logical.page import Page
 from vault.logical.response import Response, Shape, list_response
 from vault.modules.policy.document import PolicyDocument
 from vault.modules.policy.name import ROOT, canonical_name
@@ -53,15 +54,7 @@ class WriteOldArgs(WriteArgs):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListArgs:
-    """A page of names."""
-
-    after: str = arg(STRING, "List what comes after this name.", default="", query=True)
-    limit: int = arg(INT, "List at most so many; 0 or less: all.", default=0, query=True)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FolderArgs(ListArgs):
+class FolderArgs(Page):
     """A page of the names below a folder."""
 
     name: str = arg(STRING, "List names below this folder only.", default="")
@@ -82,7 +75,7 @@ class PolicyPaths:
                 help="List policies with their rules.",
                 list=Endpoint(handler=self.list_detailed, args=FolderArgs),
             ),
-            path("policies/acl", help="List policies.", list=Endpoint(handler=self.list_policies, args=ListArgs)),
+            path("policies/acl", help="List policies.", list=Endpoint(handler=self.list_policies, args=Page)),
             # Listing names the folder, everything else a policy.
             path(
                 "policies/acl/{name*}",
@@ -98,8 +91,8 @@ class PolicyPaths:
                 "policy",
                 help="List policies; the older address.",
                 shape=Shape.DOUBLED,
-                read=Endpoint(handler=self.list_old, args=ListArgs),
-                list=Endpoint(handler=self.list_old, args=ListArgs),
+                read=Endpoint(handler=self.list_old, args=Page),
+                list=Endpoint(handler=self.list_old, args=Page),
             ),
             path(
                 "policy/{name*}",
@@ -113,15 +106,15 @@ class PolicyPaths:
 
     # -- listing ------------------------------------------------------------------------------------------------------
 
-    def _list(self, context: SystemContext, prefix: str, args: ListArgs, *, with_root: bool) -> tuple[str, ...]:
+    def _list(self, context: SystemContext, prefix: str, args: Page, *, with_root: bool) -> tuple[str, ...]:
         """Return a page of names; root, where it is shown, stands last."""
         if args.after == ROOT and with_root:
             return ()
-        limit = args.limit if args.limit > 0 else None
-        names = self._policies.list_names(context.transaction, prefix, args.after, limit)
-        return (*names, ROOT) if with_root and (limit is None or len(names) < limit) else names
+        size = args.size
+        names = self._policies.list_names(context.transaction, prefix, args.after, size)
+        return (*names, ROOT) if with_root and (size is None or len(names) < size) else names
 
-    def list_policies(self, context: SystemContext, args: ListArgs) -> Response | None:
+    def list_policies(self, context: SystemContext, args: Page) -> Response | None:
         """List names."""
         return list_response(self._list(context, "", args, with_root=True))
 
@@ -137,7 +130,7 @@ class PolicyPaths:
         found = {name: self._find(context, name) for name in names}
         return list_response(names, {name: _describe(policy) for name, policy in found.items() if policy is not None})
 
-    def list_old(self, context: SystemContext, args: ListArgs) -> Response:
+    def list_old(self, context: SystemContext, args: Page) -> Response:
         """List names under both of their keys."""
         names = list(self._list(context, "", args, with_root=True))
         return Response(data={"keys": names, "policies": names})

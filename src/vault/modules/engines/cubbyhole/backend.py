@@ -6,9 +6,10 @@ from typing import Any
 
 from vault.errors import InvalidRequest, PermissionDenied
 from vault.logical import json
-from vault.logical.args import INT, STRING, PathArgs, arg
+from vault.logical.args import PathArgs
 from vault.logical.backend import Backend, Endpoint, path
 from vault.logical.context import Context
+from vault.logical.page import Page
 from vault.logical.response import Response, list_response
 from vault.logical.token import TokenKind
 from vault.wrapping import POLICY
@@ -20,11 +21,8 @@ _DEPRECATED = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListArgs(PathArgs):
+class ListArgs(Page, PathArgs):
     """Which folder, and which part of a long listing."""
-
-    after: str = arg(STRING, "Name after which the listing begins.", default="", query=True)
-    limit: int = arg(INT, "Names to list at most; 0 or less: all.", default=0, query=True)
 
 
 def _folder(context: Context) -> str:
@@ -79,7 +77,7 @@ def _delete(context: Context, args: PathArgs) -> None:
 def _list(context: Context, args: ListArgs) -> Response | None:
     folder = _folder(context) + args.path
     prefix = folder if folder.endswith("/") else f"{folder}/"
-    return list_response(context.storage.list_children(prefix, args.after, args.limit if args.limit > 0 else None))
+    return list_response(context.storage.list_children(prefix, args.after, args.size))
 
 
 def cubbyhole() -> Backend:

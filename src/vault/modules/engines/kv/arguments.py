@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vault.logical.args import COUNT, INT, INT_LIST, MAP, STRING, Kind, PathArgs, arg, parse_map
+from vault.logical.args import COUNT, INT_LIST, MAP, Kind, PathArgs, arg, parse_map
+from vault.logical.page import Page
 
 
 def _parse_object(value: Any) -> Mapping[str, Any]:
@@ -45,11 +46,8 @@ class VersionsArgs(PathArgs):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListArgs(PathArgs):
+class ListArgs(Page, PathArgs):
     """Which folder, and which part of a long listing."""
-
-    after: str = arg(STRING, "Name after which the listing begins.", default="", query=True)
-    limit: int = arg(INT, "Names to list at most; 0 or less: all.", default=0, query=True)
 
     @property
     def folder(self) -> str:

@@ -119,7 +119,7 @@ def scan_detailed_metadata(context: Context, args: ListArgs) -> Response | None:
 
 def _list_names(context: Context, args: ListArgs) -> tuple[str, ...]:
     refuse_while_upgrading(context.storage)
-    return context.storage.list_children(METADATA + args.folder, args.after, args.limit if args.limit > 0 else None)
+    return context.storage.list_children(METADATA + args.folder, args.after, args.size)
 
 
 def _scan_names(context: Context, args: ListArgs) -> tuple[str, ...]:

@@ -71,7 +71,7 @@ def delete_secret(context: Context, args: PathArgs) -> None:
 def list_secrets(context: Context, args: ListArgs) -> Response | None:
     """List names in a folder."""
     refuse_once_upgraded(context.storage)
-    return list_response(context.storage.list_children(UNVERSIONED + args.folder, args.after, args.limit if args.limit > 0 else None))
+    return list_response(context.storage.list_children(UNVERSIONED + args.folder, args.after, args.size))
 
 
 def scan_secrets(context: Context, args: ListArgs) -> Response | None:

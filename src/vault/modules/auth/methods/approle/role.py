@@ -6,10 +6,11 @@ from typing import Any
 
 from vault import limits
 from vault.errors import InvalidRequest, NotFound, UnsupportedPath
-from vault.logical.args import BOOL, COUNT, INT, LIST, STRING, TTL, Kind, arg
+from vault.logical.args import BOOL, COUNT, LIST, STRING, TTL, Kind, arg
 from vault.logical.backend import Endpoint, Path, path
 from vault.logical.context import Context
 from vault.logical.login import TokenParameters
+from vault.logical.page import Page
 from vault.logical.response import Response, list_response
 from vault.modules.auth.cidr import parse_cidrs
 from vault.modules.auth.methods.approle.rows import ROLES, Role, Rows, make_uuid
@@ -38,14 +39,6 @@ class WriteRole(TokenParameterArgs):
     local_secret_ids: bool | None = arg(BOOL, "Of no effect; can be set only when the role is made.", default=None)
     policies: tuple[str, ...] | None = arg(LIST, "Older name of token_policies.", default=None)
     period: int | None = arg(TTL, "Older name of token_period.", default=None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListArgs:
-    """A page of names."""
-
-    after: str = arg(STRING, "List what comes after this name.", default="", query=True)
-    limit: int = arg(INT, "List at most so many; 0 or less: all.", default=0, query=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +100,7 @@ PROPERTIES = (
 def role_paths() -> tuple[Path, ...]:
     """Return the table."""
     return (
-        path("role", help="List roles.", list=Endpoint(handler=list_roles, args=ListArgs)),
+        path("role", help="List roles.", list=Endpoint(handler=list_roles, args=Page)),
         path(
             "role/{role_name}",
             help="Read, write and delete a role.",
@@ -158,9 +151,9 @@ def describe_role(role: Role) -> dict[str, Any]:
     }
 
 
-def list_roles(context: Context, args: ListArgs) -> Response | None:
+def list_roles(context: Context, args: Page) -> Response | None:
     """List the names of roles."""
-    return list_response(context.storage.list_children(ROLES, args.after, args.limit if args.limit > 0 else None))
+    return list_response(context.storage.list_children(ROLES, args.after, args.size))
 
 
 def read_role(context: Context, args: RoleName) -> Response | None:

@@ -9,9 +9,10 @@ from vault import limits
 from vault.clock import format_rfc3339_nano
 from vault.errors import InvalidRequest, NotFound
 from vault.logical import json
-from vault.logical.args import COUNT, INT, LIST, SECRET, STRING, TTL, arg
+from vault.logical.args import COUNT, LIST, SECRET, STRING, TTL, arg
 from vault.logical.backend import Endpoint, Path, path
 from vault.logical.context import Context, SystemContext
+from vault.logical.page import Page
 from vault.logical.response import Response, list_response
 from vault.modules.auth.cidr import parse_cidrs
 from vault.modules.auth.methods.approle.role import RoleName
@@ -57,11 +58,8 @@ class AccessorArgs(RoleName):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AccessorPage(RoleName):
+class AccessorPage(Page, RoleName):
     """A page of accessors."""
-
-    after: str = arg(STRING, "List what comes after this accessor.", default="", query=True)
-    limit: int = arg(INT, "List at most so many; 0 or less: all.", default=0, query=True)
 
 
 class SecretIdPaths:
@@ -248,7 +246,7 @@ def list_accessors(context: Context, args: AccessorPage) -> Response | None:
     """List the accessors of a role's secret ids."""
     rows = Rows(context.storage)
     role = _require(rows, args.role_name)
-    return list_response(rows.list_accessors(role, args.after, args.limit if args.limit > 0 else None))
+    return list_response(rows.list_accessors(role, args.after, args.size))
 
 
 def look_up(context: Context, args: SecretIdArgs) -> Response | None:

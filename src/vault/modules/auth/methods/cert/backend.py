@@ -1,11 +1,12 @@
 """The auth method `cert`: clients log in by their TLS certificate."""
 
 from vault.logical.backend import Backend, Endpoint, path
+from vault.logical.page import Page
 from vault.modules.auth.methods.cert.config import WriteConfig, read_config, write_config
 from vault.modules.auth.methods.cert.login import LoginArgs, Logins, name_role
 from vault.modules.auth.methods.cert.revocations import WriteList, delete_list, list_lists, prepare_write, read_list, write_list
 from vault.modules.auth.methods.cert.role import WriteRole, delete_role, list_roles, read_role, write_role
-from vault.modules.auth.role_name import Page, RoleName
+from vault.modules.auth.role_name import RoleName
 
 
 def build() -> Backend:

@@ -17,10 +17,11 @@ from vault.crypto.certificate import Certificate, RevocationList, is_signed_by, 
 from vault.errors import InvalidRequest
 from vault.logical.args import STRING, arg
 from vault.logical.context import Context
+from vault.logical.page import Page
 from vault.logical.response import Response, list_response
 from vault.modules.auth.methods.cert.role import list_trusts
 from vault.modules.auth.outbound import Question, Unreachable, ask, parse_url
-from vault.modules.auth.role_name import Page, RoleName
+from vault.modules.auth.role_name import RoleName
 from vault.storage.view import View
 
 _LISTS = "crls/"
@@ -88,7 +89,7 @@ def delete_list(context: Context, args: RoleName) -> None:
 
 def list_lists(context: Context, args: Page) -> Response | None:
     """List names of lists."""
-    return list_response(context.storage.list_children(_LISTS, args.after, args.limit if args.limit > 0 else None))
+    return list_response(context.storage.list_children(_LISTS, args.after, args.size))
 
 
 def prepare_write(context: Context, args: WriteList) -> Revocations:

@@ -14,9 +14,10 @@ from vault.errors import InvalidRequest, NotFound
 from vault.logical.args import BOOL, LIST, STRING, arg
 from vault.logical.context import Context
 from vault.logical.login import TokenParameters
+from vault.logical.page import Page
 from vault.logical.response import Response, list_response
 from vault.modules.auth.parameters import LegacyTokenParameterArgs, change_parameters, describe_parameters, note_older
-from vault.modules.auth.role_name import ROLE_NAME, Page, RoleName
+from vault.modules.auth.role_name import ROLE_NAME, RoleName
 from vault.storage.view import View
 
 _ROLES = "cert/"
@@ -170,4 +171,4 @@ def delete_role(context: Context, args: RoleName) -> None:
 
 def list_roles(context: Context, args: Page) -> Response | None:
     """List role names."""
-    return list_response(context.storage.list_children(_ROLES, args.after, args.limit if args.limit > 0 else None))
+    return list_response(context.storage.list_children(_ROLES, args.after, args.size))

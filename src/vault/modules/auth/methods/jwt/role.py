@@ -15,6 +15,7 @@ from vault.errors import InvalidRequest, NotFound
 from vault.logical.args import BOOL, COUNT, DURATION, INT, LIST, MAP, NAME, PAIRS, STRING, TTL, arg, format_duration
 from vault.logical.context import Context
 from vault.logical.login import TokenParameters
+from vault.logical.page import Page
 from vault.logical.response import Response, list_response
 from vault.modules.auth.methods.jwt.claims import list_values
 from vault.modules.auth.parameters import LegacyTokenParameterArgs, change_parameters, describe_parameters
@@ -92,11 +93,11 @@ class WriteRole(LegacyTokenParameterArgs):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListRoles:
+class ListRoles(Page):
     """A page of role names."""
 
-    after: str = arg(STRING, "Names after this one.", default="", query=True)
-    limit: int = arg(COUNT, "How many names; 0: all.", default=0, query=True)
+    # Stricter than the other listings and than Vault, which list all: clients have only ever seen a negative limit refused here.
+    limit: int = arg(COUNT, "List at most so many; 0: all.", default=0, query=True)
 
 
 _KEPT = tuple(
@@ -221,4 +222,4 @@ def delete_role(context: Context, args: RoleName) -> None:
 
 def list_roles(context: Context, args: ListRoles) -> Response | None:
     """List role names."""
-    return list_response(context.storage.list_children(_FOLDER, args.after, args.limit or None))
+    return list_response(context.storage.list_children(_FOLDER, args.after, args.size))

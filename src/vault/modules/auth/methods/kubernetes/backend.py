@@ -1,10 +1,11 @@
 """The auth method `kubernetes`: pods log in by the token of their service account."""
 
 from vault.logical.backend import Backend, Endpoint, path
+from vault.logical.page import Page
 from vault.modules.auth.methods.kubernetes.config import ConfigPaths, Pod, WriteConfig
 from vault.modules.auth.methods.kubernetes.login import LoginArgs, Logins, name_role
 from vault.modules.auth.methods.kubernetes.role import WriteRole, delete_role, list_roles, read_role, role_exists, write_role
-from vault.modules.auth.role_name import Page, RoleName
+from vault.modules.auth.role_name import RoleName
 
 
 def build(pod: Pod | None = None) -> Backend:

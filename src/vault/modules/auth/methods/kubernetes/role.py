@@ -9,11 +9,12 @@ from vault.errors import InvalidRequest, NotFound
 from vault.logical.args import LIST, STRING, arg, format_duration
 from vault.logical.context import Context
 from vault.logical.login import TokenParameters
+from vault.logical.page import Page
 from vault.logical.response import Response, list_response
 from vault.modules.auth.globs import matches_any
 from vault.modules.auth.methods.kubernetes.selector import parse_selector
 from vault.modules.auth.parameters import LegacyTokenParameterArgs, change_parameters, describe_parameters, note_older
-from vault.modules.auth.role_name import ROLE_NAME, Page, RoleName
+from vault.modules.auth.role_name import ROLE_NAME, RoleName
 from vault.storage.view import View
 
 _ROLES = "role/"
@@ -135,4 +136,4 @@ def delete_role(context: Context, args: RoleName) -> None:
 
 def list_roles(context: Context, args: Page) -> Response | None:
     """List role names."""
-    return list_response(context.storage.list_children(_ROLES, args.after, args.limit if args.limit > 0 else None))
+    return list_response(context.storage.list_children(_ROLES, args.after, args.size))

@@ -1,6 +1,7 @@
 """The auth method `ldap`: people log in by the password that they have in a directory."""
 
 from vault.logical.backend import Backend, Endpoint, path
+from vault.logical.page import Page
 from vault.modules.auth.methods.ldap.config import WriteConfig, read_config, write_config
 from vault.modules.auth.methods.ldap.login import LoginArgs, guess, login, prepare, prepare_renewal, renew
 from vault.modules.auth.methods.ldap.mapping import (
@@ -16,7 +17,6 @@ from vault.modules.auth.methods.ldap.mapping import (
     write_group,
     write_user,
 )
-from vault.modules.auth.role_name import Page
 
 
 def build() -> Backend:

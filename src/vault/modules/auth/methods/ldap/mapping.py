@@ -8,10 +8,10 @@ import msgspec
 from vault.errors import InvalidRequest, NotFound
 from vault.logical.args import LIST, STRING, arg
 from vault.logical.context import Context
+from vault.logical.page import Page
 from vault.logical.response import Response, list_response
 from vault.modules.auth.methods.ldap.config import Config, find_config
 from vault.modules.auth.methods.ldap.name import spell_name
-from vault.modules.auth.role_name import Page
 from vault.modules.policy.name import ROOT, parse_policy_names
 from vault.storage.view import View
 
@@ -118,7 +118,7 @@ def _parse_policies(names: tuple[str, ...]) -> tuple[str, ...]:
 
 def list_groups(context: Context, args: Page) -> Response | None:
     """List the groups."""
-    return list_response(context.storage.list_children(_GROUPS, args.after, args.limit if args.limit > 0 else None))
+    return list_response(context.storage.list_children(_GROUPS, args.after, args.size))
 
 
 def read_group(context: Context, args: Named) -> Response:
@@ -144,7 +144,7 @@ def delete_group(context: Context, args: Named) -> None:
 
 def list_users(context: Context, args: Page) -> Response | None:
     """List the users that the mount says something of."""
-    return list_response(context.storage.list_children(_USERS, args.after, args.limit if args.limit > 0 else None))
+    return list_response(context.storage.list_children(_USERS, args.after, args.size))
 
 
 def read_user(context: Context, args: Named) -> Response:

@@ -5,9 +5,10 @@ from typing import Any
 
 from vault.clock import format_rfc3339_nano
 from vault.errors import InvalidRequest, PermissionDenied
-from vault.logical.args import INT, STRING, TOKEN, TTL, arg
+from vault.logical.args import STRING, TOKEN, TTL, arg
 from vault.logical.backend import Backend, Endpoint, Path, path
 from vault.logical.context import SystemContext
+from vault.logical.page import Page
 from vault.logical.response import Response
 from vault.logical.standing import Standing
 from vault.logical.token import Token, TokenKind
@@ -57,14 +58,6 @@ class RenewAccessorArgs(AccessorArgs):
     """A token by its accessor, to be renewed."""
 
     increment: int = arg(TTL, "Requested life time from now on.", default=0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListAccessorsArgs:
-    """A page of accessors."""
-
-    after: str = arg(STRING, "List what comes after this accessor.", default="", query=True)
-    limit: int = arg(INT, "List at most so many; 0 or less: all.", default=0, query=True)
 
 
 class TokenBackend:
@@ -124,10 +117,9 @@ class TokenBackend:
     def _find_standing(self, context: SystemContext, token: Token) -> Standing | None:
         return self._identity.find_standing(context.transaction, token.entity_id) if token.entity_id else None
 
-    def list_accessors(self, context: SystemContext, args: ListAccessorsArgs) -> Response:
+    def list_accessors(self, context: SystemContext, args: Page) -> Response:
         """List accessors."""
-        limit = args.limit if args.limit > 0 else None
-        return Response(data={"keys": list(self._tokens.list_accessors(context.transaction, args.after, limit))})
+        return Response(data={"keys": list(self._tokens.list_accessors(context.transaction, args.after, args.size))})
 
     # -- renewals -----------------------------------------------------------------------------------------------------
 
@@ -290,7 +282,7 @@ def _lookup_paths(backend: TokenBackend) -> tuple[Path, ...]:
         path(
             "accessors",
             help="List accessors of all tokens.",
-            list=Endpoint(handler=backend.list_accessors, args=ListAccessorsArgs, sudo=True),
+            list=Endpoint(handler=backend.list_accessors, args=Page, sudo=True),
         ),
         *_renew_paths(backend),
     )

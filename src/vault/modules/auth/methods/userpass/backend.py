@@ -9,10 +9,11 @@ from typing import Any, NoReturn, Protocol
 
 from vault.crypto.passwords import encode_password, parse_imported_hash
 from vault.errors import InvalidRequest, LoginFailed, NotFound
-from vault.logical.args import BOOL, INT, LIST, SECRET, STRING, arg
+from vault.logical.args import BOOL, LIST, SECRET, STRING, arg
 from vault.logical.backend import Backend, Endpoint, Path, path
 from vault.logical.context import Context
 from vault.logical.login import Login
+from vault.logical.page import Page
 from vault.logical.response import Response, list_response
 from vault.logical.token import Token
 from vault.modules.auth.methods.userpass.name import parse_name, spell_name
@@ -88,14 +89,6 @@ class LoginArgs(UserName):
     password: Secret = arg(SECRET, "The password.", required="missing password")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListArgs:
-    """A page of names."""
-
-    after: str = arg(STRING, "List what comes after this name.", default="", query=True)
-    limit: int = arg(INT, "List at most so many; 0 or less: all.", default=0, query=True)
-
-
 class Userpass:
     """Handlers."""
 
@@ -154,9 +147,9 @@ class Userpass:
         """Delete a user, which ends all sessions; a missing one is no error."""
         delete_user(context.storage, parse_name(args.username))
 
-    def list_users(self, context: Context, args: ListArgs) -> Response | None:
+    def list_users(self, context: Context, args: Page) -> Response | None:
         """List user names."""
-        return list_response(context.storage.list_children(USERS, args.after, args.limit if args.limit > 0 else None))
+        return list_response(context.storage.list_children(USERS, args.after, args.size))
 
     # -- logins -------------------------------------------------------------------------------------------------------
 
@@ -232,7 +225,7 @@ def _user_paths(users: Userpass) -> tuple[Path, ...]:
         path(
             "users",
             help="List the users.",
-            list=Endpoint(handler=users.list_users, args=ListArgs),
+            list=Endpoint(handler=users.list_users, args=Page),
         ),
         path(
             "users/{username}",
