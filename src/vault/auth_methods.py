@@ -13,7 +13,7 @@ from vault.modules.auth.methods.jwt import backend as jwt
 from vault.modules.auth.methods.kubernetes import backend as kubernetes
 from vault.modules.auth.methods.ldap import backend as ldap
 from vault.modules.auth.methods.userpass import backend as userpass
-from vault.modules.auth.outward import Outward
+from vault.modules.auth.outbound import Outbound
 from vault.passwords import PasswordHasher
 from vault.seal import Seal
 from vault.storage.transaction import Store
@@ -29,7 +29,7 @@ def list_methods(
     def commit(mount: Mount, work: Callable[[View], None]) -> None:
         store.run(lambda transaction: work(View(transaction, mount.storage_prefix)))
 
-    openid = {("auth", kind): {"": jwt.build(kind, fetch=Outward(), keys=seal, commit=commit, clock=clock)} for kind in ("jwt", "oidc")}
+    openid = {("auth", kind): {"": jwt.build(kind, fetch=Outbound(), keys=seal, commit=commit, clock=clock)} for kind in ("jwt", "oidc")}
     return {
         ("auth", "approle"): {"": approle.build(Upkeep(store, store, clock).sweep)},
         ("auth", "cert"): {"": cert.build()},

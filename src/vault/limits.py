@@ -128,13 +128,12 @@ KUBERNETES_SECONDS_MAX = 5.0  # for one question to its API; a caller waits for 
 KUBERNETES_BYTES_MAX = 1024 * 1024  # of its answer; an object of etcd is no larger
 OUTBOUND_MAX = 4  # questions to foreign servers at once, of a worker: while those hang, its other threads serve
 OUTBOUND_WAIT_SECONDS = 1.0  # for one of those places
+OUTBOUND_SECONDS_MAX = 4.0  # of one question, however slowly its answer comes: a login waits for it
+OUTBOUND_BYTES_MAX = 512 * 1024  # of an answer: key sets are a few kilobytes, the largest published ones below a hundred
 RAW_BYTES_MAX = 32 * 1024 * 1024  # of a value that sys/raw decompresses: no larger than what a body may bring
 AUDIT_RETENTION_DAYS = 2_555  # seven years
 AUDIT_RETENTION_DAYS_MIN = 2_190  # six years, as 45 CFR 164.316(b)(2)(i) asks; the function that detaches partitions has the same
 
-OUTWARD_SECONDS_MAX = 4.0  # of one exchange with a foreign server, however slowly it sends: a login waits for it
-OUTWARD_STEP_SECONDS_MAX = 3.0  # of a connection or of silence
-OUTWARD_BYTES_MAX = 512 * 1024  # of an answer: key sets are a few kilobytes, the largest published ones below a hundred
 JWT_BYTES_MAX = 64 * 1024  # of a token: one that names some hundred groups has 16 KiB
 JWT_KEYS_MAX = 100  # of one source; each may have to be tried
 JWT_KEYS_FRESH_SECONDS = 300.0  # a key that its owner withdrew is good for so long

@@ -109,7 +109,7 @@ def prepare_write(context: Context, args: WriteList) -> Revocations:
     except ValueError as expected:
         raise InvalidRequest(f"invalid CRL url: {expected}") from None
     except Unreachable as error:
-        raise InvalidRequest(f"fetching the CRL failed: {error}") from None
+        raise InvalidRequest(f"fetching the CRL failed: {error.detail}") from None
 
 
 def write_list(context: Context, args: WriteList) -> None:
@@ -176,7 +176,7 @@ class Refresher:
         try:
             self._fetched[key] = fetched = _fetch(context, stored.url)
         except Unreachable as error:
-            _log.warning("revocation list not fetched, the old one holds", mount=context.mount.path, name=name, reason=str(error))
+            _log.warning("revocation list not fetched, the old one holds", mount=context.mount.path, name=name, reason=error.detail)
             return None
         return fetched
 

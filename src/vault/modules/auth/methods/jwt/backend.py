@@ -14,7 +14,7 @@ from vault.modules.auth.methods.jwt.flow import AuthUrlArgs, CallbackArgs, Commi
 from vault.modules.auth.methods.jwt.login import JwtLogin, LoginArgs, name_role, renew
 from vault.modules.auth.methods.jwt.source import Fetch, Sources, check_source
 from vault.modules.auth.methods.jwt.state import Keys, States
-from vault.modules.auth.outward import OutwardFailed
+from vault.modules.auth.outbound import Unreachable
 
 _PROVIDER_STORED = "provider_config is stored, but every provider is treated as a standard one"
 
@@ -31,7 +31,7 @@ class ConfigPaths:
         try:
             if config is not None:
                 self._sources.list_keys(config)
-        except OutwardFailed as failure:
+        except Unreachable as failure:
             return str(failure)
         return ""
 

@@ -26,7 +26,8 @@ from vault.modules.auth.methods.jwt.role import JWT, Role, find_role
 from vault.modules.auth.methods.jwt.signed import Verified, choose_algorithms, has_hashed, verify
 from vault.modules.auth.methods.jwt.source import Provider, Sources
 from vault.modules.auth.methods.jwt.state import Handed, State, States, make_state, spend
-from vault.modules.auth.outward import OutwardFailed, bind
+from vault.modules.auth.outbound import Unreachable
+from vault.modules.auth.outbound_session import bind
 from vault.secret import Secret
 from vault.storage.view import View
 
@@ -88,7 +89,7 @@ class Flow:
             uri = uri.replace("ui/vault", "v1", 1)
         try:
             provider = self._sources.find_provider(config)
-        except OutwardFailed:
+        except Unreachable:
             return ""
         state = make_state(role=name, redirect_uri=uri, client_nonce=args.client_nonce.reveal(), now=context.now)
         return _make_url(config, role, provider, state, self._states.seal(context.mount, state))
@@ -148,7 +149,7 @@ class Flow:
             if not handed.code:
                 return self._verify(config, role, state, handed.id_token, now).claims
             tokens = _exchange(config, provider, state, handed.code)
-        except OutwardFailed as failure:
+        except Unreachable as failure:
             raise InvalidRequest(f"{_FAILED}Error exchanging oidc code: {failure}.") from None
         id_token, access_token = tokens.get("id_token"), tokens.get("access_token")
         if not isinstance(id_token, str) or not isinstance(access_token, str):
@@ -164,7 +165,7 @@ class Flow:
             return {}
         try:
             found = self._sources.fetch_claims(config, provider, access_token)
-        except OutwardFailed:
+        except Unreachable:
             return {}
         return found if found.get("sub") == subject else {}  # somebody else's claims (OIDC core 5.3.2)
 
@@ -230,7 +231,7 @@ def _make_url(config: Config, role: Role, provider: Provider, state: State, seal
 
 
 def _exchange(config: Config, provider: Provider, state: State, code: str) -> Mapping[str, Any]:
-    """Return the tokens for a code; raises OutwardFailed."""
+    """Return the tokens for a code; raises Unreachable."""
     with _session(config, provider, state.redirect_uri) as session:
         try:
             tokens: Mapping[str, Any] = session.fetch_token(
@@ -242,11 +243,11 @@ def _exchange(config: Config, provider: Provider, state: State, code: str) -> Ma
             )
         except AuthlibBaseError as refusal:
             name = str(refusal.error)
-            raise OutwardFailed(f'"{name if _ERROR.fullmatch(name) else "refused"}"') from None
+            raise Unreachable(f'"{name if _ERROR.fullmatch(name) else "refused"}"') from None
         except ValueError:
-            raise OutwardFailed("the answer is not a JSON object") from None
+            raise Unreachable("the answer is not a JSON object") from None
         except OSError:  # also what the HTTP library raises
-            raise OutwardFailed("the server does not answer as it should") from None
+            raise Unreachable("the server does not answer as it should") from None
     return tokens
 
 

@@ -19,7 +19,7 @@ from vault.crypto.public_key import ALGORITHMS
 from vault.errors import InvalidRequest
 from vault.logical import json
 from vault.modules.auth.methods.jwt.key import Key
-from vault.modules.auth.outward import OutwardFailed
+from vault.modules.auth.outbound import Unreachable
 
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
 _UNVERIFIED = "error verifying token signature: "
@@ -50,7 +50,7 @@ def verify(token: str, list_keys: Callable[[str], tuple[Key, ...]], algorithms: 
         raise InvalidRequest(f"{_UNVERIFIED}token signed with unexpected algorithm")
     try:
         keys = list_keys(key_id)
-    except OutwardFailed as failure:
+    except Unreachable as failure:
         raise InvalidRequest(f"{_UNVERIFIED}the keys are not available: {failure}") from None
     if not any(_has_signed(key, token, algorithm) for key in keys if key.fits(key_id, algorithm)):
         raise InvalidRequest(f"{_UNVERIFIED}no known key successfully validated the token signature")

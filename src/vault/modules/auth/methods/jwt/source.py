@@ -14,7 +14,7 @@ from vault.clock import Clock
 from vault.errors import InvalidRequest
 from vault.modules.auth.methods.jwt.config import Config
 from vault.modules.auth.methods.jwt.key import Key, parse_key_set, parse_pems
-from vault.modules.auth.outward import OutwardFailed, make_tls
+from vault.modules.auth.outbound import Unreachable, make_tls
 
 WELL_KNOWN = "/.well-known/openid-configuration"
 
@@ -23,7 +23,7 @@ class Fetch(Protocol):
     """What is needed of the way outside."""
 
     def fetch_object(self, url: str, ca_pem: str, headers: Mapping[str, str] | None = None) -> Mapping[str, Any]:
-        """Return the JSON object at a URL; raises OutwardFailed."""
+        """Return the JSON object at a URL; raises Unreachable."""
 
 
 @dataclass(slots=True)
@@ -62,7 +62,7 @@ class Sources:
         self._lock = threading.Lock()
 
     def list_keys(self, config: Config, key_id: str = "", *, fresh: bool = False) -> tuple[Key, ...]:
-        """Return the keys that sign for a mount; asks again where none has this id. Raises OutwardFailed."""
+        """Return the keys that sign for a mount; asks again where none has this id. Raises Unreachable."""
         if config.jwt_validation_pubkeys:
             return _static_keys(config.jwt_validation_pubkeys)
         if config.jwks_url:
@@ -77,7 +77,7 @@ class Sources:
         return keys
 
     def find_provider(self, config: Config, *, fresh: bool = False) -> Provider:
-        """Return what the discovery document of a mount says; raises OutwardFailed."""
+        """Return what the discovery document of a mount says; raises Unreachable."""
         issuer = config.oidc_discovery_url
 
         def parse(document: Mapping[str, Any]) -> Provider:
@@ -87,7 +87,7 @@ class Sources:
         return provider
 
     def fetch_claims(self, config: Config, provider: Provider, access_token: str) -> Mapping[str, Any]:
-        """Return what the provider tells of a user; raises OutwardFailed."""
+        """Return what the provider tells of a user; raises Unreachable."""
         headers = {"Authorization": f"Bearer {access_token}", "Accept": "application/json"}
         return self._fetch.fetch_object(provider.userinfo_endpoint, config.oidc_discovery_ca_pem, headers)
 
@@ -108,7 +108,7 @@ class Sources:
                     known.tried_at = None
             if known.is_younger(limits.JWT_KEYS_KEPT_SECONDS, now) and not (fresh and known.failure):
                 return known.value
-            raise OutwardFailed(known.failure or "no answer yet")
+            raise Unreachable(known.failure or "no answer yet")
 
     def _was_asked(self, known: _Known, now: float) -> bool:
         return known.tried_at is not None and now - known.tried_at < limits.JWT_KEYS_RETRY_SECONDS
@@ -118,7 +118,7 @@ class Sources:
         try:
             known.value = parse(self._fetch.fetch_object(*place))
             known.fetched_at = self._monotonic()
-        except (OutwardFailed, ValueError) as failure:
+        except (Unreachable, ValueError) as failure:
             known.failure = str(failure)
 
     def _lock_of(self, place: tuple[str, str]) -> threading.Lock:
@@ -157,7 +157,7 @@ def _static_keys(pems: tuple[str, ...]) -> tuple[Key, ...]:
     try:
         return parse_pems(pems)
     except ValueError as error:
-        raise OutwardFailed(str(error)) from None
+        raise Unreachable(str(error)) from None
 
 
 def check_source(sources: Sources, config: Config) -> str:
@@ -173,6 +173,6 @@ def check_source(sources: Sources, config: Config) -> str:
             raise InvalidRequest(f"error checking {name}") from None
     try:
         sources.list_keys(config, fresh=True)
-    except OutwardFailed as failure:
+    except Unreachable as failure:
         return f"error checking {'jwks URL' if config.jwks_url else 'oidc discovery URL'}: {failure}"
     return ""

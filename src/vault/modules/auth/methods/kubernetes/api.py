@@ -108,7 +108,9 @@ class Api:
             if reply.status not in (200, 201):
                 raise _refuse(f"the API answered {reply.status}")
             return msgspec.json.decode(reply.body, type=kind)
-        except (Unreachable, msgspec.MsgspecError, ValueError, RecursionError) as error:
+        except Unreachable as error:
+            raise _refuse(error.detail) from None
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise _refuse(str(error)) from None
 
 

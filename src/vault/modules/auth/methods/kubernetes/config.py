@@ -17,7 +17,7 @@ from vault.errors import InvalidRequest
 from vault.logical.args import BOOL, LIST, SECRET, STRING, arg
 from vault.logical.context import Context
 from vault.logical.response import Response
-from vault.modules.auth.outbound import parse_url
+from vault.modules.auth.outbound import make_tls, parse_url
 from vault.secret import Secret
 from vault.storage.view import View
 
@@ -88,8 +88,8 @@ class Pod:
         if not pem:
             raise ValueError(f"kubernetes_ca_cert: expected one, as there is none at {self._folder / 'ca.crt'}")
         try:
-            return ssl.create_default_context(cadata=pem)
-        except (ssl.SSLError, ValueError):
+            return make_tls(pem)
+        except ValueError:
             raise ValueError("kubernetes_ca_cert: expected certificates in PEM") from None
 
     def find_reviewer(self, config: Config) -> str:

@@ -13,7 +13,7 @@ from vault.logical.mount import Mount
 from vault.logical.operation import Operation
 from vault.logical.response import Response
 from vault.modules.auth.methods.jwt.backend import build
-from vault.modules.auth.outward import OutwardFailed
+from vault.modules.auth.outbound import Unreachable
 from vault.modules.identity.store import IdentityStore
 from vault.storage.transaction import Transaction
 from vault.storage.view import View
@@ -31,7 +31,7 @@ class Outside:
     def fetch_object(self, url: str, ca_pem: str, headers: Mapping[str, str] | None = None) -> Mapping[str, Any]:
         """Return a document, or fail."""
         if url not in self.documents:
-            raise OutwardFailed("no answer")
+            raise Unreachable("no answer")
         return self.documents[url]  # type: ignore[no-any-return]  # documents of the test
 
 

@@ -11,7 +11,7 @@ from vault import limits
 from vault.modules.auth.methods.jwt.config import Config
 from vault.modules.auth.methods.jwt.key import parse_key_set
 from vault.modules.auth.methods.jwt.source import Sources, parse_provider
-from vault.modules.auth.outward import OutwardFailed
+from vault.modules.auth.outbound import Unreachable
 
 CONFIG = Config(jwks_url="https://p.example/keys")
 FOUND = Config(oidc_discovery_url="https://p.example")
@@ -28,7 +28,7 @@ class Outside:
         """Return a document, or fail."""
         self.asked.append(url)
         if url not in self.documents:
-            raise OutwardFailed("no connection, or no answer")
+            raise Unreachable("no connection, or no answer")
         return self.documents[url]
 
 
@@ -81,7 +81,7 @@ def test_provider_that_is_gone_is_remembered_for_a_while(sources: Sources, outsi
         assert sources.list_keys(CONFIG, "one")
     assert len(outside.asked) == 2
     clock.advance(limits.JWT_KEYS_KEPT_SECONDS)
-    with pytest.raises(OutwardFailed, match="no connection"):
+    with pytest.raises(Unreachable, match="no connection"):
         sources.list_keys(CONFIG, "one")
 
 
@@ -89,14 +89,14 @@ def test_fresh_answer_is_demanded_when_a_configuration_is_written(sources: Sourc
     """What is remembered does not vouch for a source."""
     sources.list_keys(CONFIG)
     del outside.documents["https://p.example/keys"]
-    with pytest.raises(OutwardFailed):
+    with pytest.raises(Unreachable):
         sources.list_keys(CONFIG, fresh=True)
 
 
 def test_failed_try_of_an_operator_is_not_held_against_the_source(sources: Sources, outside: Outside) -> None:
     """Put right a moment later, on whichever worker, it can be used at once."""
     document = outside.documents.pop("https://p.example/keys")
-    with pytest.raises(OutwardFailed):
+    with pytest.raises(Unreachable):
         sources.list_keys(CONFIG, fresh=True)
     outside.documents["https://p.example/keys"] = document
     assert sources.list_keys(CONFIG)
