@@ -121,7 +121,6 @@ REVOCATIONS_FRESH_SECONDS = 3600  # of a list that does not say when its next on
 TRUSTED_MAX = 50  # certificates in the text of one role; each is tried as the end of a chain
 CERTIFICATES_BYTES_MAX = 256 * 1024  # of that text
 COMMON_NAME_CHARACTERS_MAX = 512  # it names an entity; X.520 allows 64
-JWT_BYTES_MAX = 16 * 1024  # of a token that a caller brings; those of clouds with many groups are 8 KiB
 JWT_SKEW_SECONDS = 60  # by which the clock of an issuer may differ from ours
 KUBERNETES_NAME_MAX = 253  # RFC 1123, as Kubernetes counts
 KUBERNETES_SECONDS_MAX = 5.0  # for one question to its API; a caller waits for two of them at most
