@@ -20,6 +20,7 @@ from vault.clock import Clock
 from vault.errors import (
     AuditFailed,
     InvalidRequest,
+    LoginFailed,
     PermissionDenied,
     StorageUnavailable,
     UnsupportedOperation,
@@ -256,15 +257,15 @@ class Core:
         with self._waiting(call, trail):
             return call.endpoint.prepare(self._context(call, principal, reader), args)
 
-    def _prepare_guess(self, call: Call, principal: Principal, args: Any, attempt: Attempt | None, trail: Trail) -> Any:
+    def _prepare_guess(
+        self, call: Call, principal: Principal, args: Any, reader: Transaction, trail: Trail, *, attempt: Attempt | None
+    ) -> Any:
         """Do the same for a login that may be a guess; one under a locked name ends here."""
         prepare, decoy = call.endpoint.prepare, call.endpoint.decoy
-        # Past the cache: the first guess at a name takes as long as any other.
-        reader = self.store.read(fresh=prepare is not None)
         if attempt is None:
             return self._prepare(call, principal, args, reader, trail)
         if prepare is None:
-            self.lockout.peek(attempt)
+            self.lockout.peek(reader, attempt)
             self._refuse_locked(attempt)
             return None
         with self._waiting(call, trail):
@@ -286,13 +287,20 @@ class Core:
     ) -> tuple[Response | None, list[Callable[[], None]]]:
         """Return the answer, which is on record and committed, and what is still to be done."""
         args: Any = parse_args(call.endpoint.args, principal.request.data, call.match.captures)
-        self._limit_role(call, principal, args, reader)
         if call.endpoint.guess is None:
+            self._limit_role(call, principal, args, reader)
             return self._work(call, principal, args, self._prepare(call, principal, args, reader, trail), trail=trail)
+        # Past the cache where that is cheap beside the check: the first guess at a name takes as long as any other.
+        reader = self.store.read(fresh=call.endpoint.prepare is not None)
+        self._limit_role(call, principal, args, reader)
         name = call.endpoint.guess(self._context(call, principal, reader), args)
         with self.lockout.counted(call.mount, name) as attempt:
-            prepared = self._prepare_guess(call, principal, args, attempt, trail)
-            return self._work(call, principal, args, prepared, attempt=attempt, trail=trail)
+            try:
+                prepared = self._prepare_guess(call, principal, args, reader, trail, attempt=attempt)
+                return self._work(call, principal, args, prepared, attempt=attempt, trail=trail)
+            except LoginFailed:
+                reader.level()
+                raise
 
     def _work(
         self, call: Call, principal: Principal, args: Any, prepared: Any, *, attempt: Attempt | None = None, trail: Trail
@@ -313,10 +321,12 @@ class Core:
 
         try:
             response = self.store.run(work, before_commit=trail.close)
-        except BaseException:
+        except BaseException as error:
             if not trail.closed:  # else the record says that it was done, and is amended as the trail is left
                 for undo in contexts[0].if_refused if contexts else ():
                     undo()
+            if isinstance(error, LoginFailed) and call.endpoint.guess is not None:
+                contexts[0].transaction.level()
             raise
         return response, contexts[0].after_commit
 

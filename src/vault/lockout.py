@@ -98,9 +98,10 @@ class Lockout:
                 self._change(attempt, lambda record, _: record.end(attempt.key))
             raise
 
-    def peek(self, attempt: Attempt) -> None:
+    def peek(self, transaction: Transaction, attempt: Attempt) -> None:
         """Find out whether a name is locked, for a check that costs nothing."""
-        attempt.locked = self._find(attempt).is_locked(attempt.rule, self._clock.now())
+        now = self._clock.now()
+        attempt.locked = self._read(transaction, attempt, now)[1].is_locked(attempt.rule, now)
 
     def succeed(self, transaction: Transaction, attempt: Attempt) -> None:
         """Forget the failures of a name with the login that succeeded."""

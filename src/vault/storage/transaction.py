@@ -62,6 +62,7 @@ class Transaction:
         self._store = store
         self._fresh = fresh
         self._reads: dict[str, Entry | None] = {}
+        self._loads: list[str] = []  # of these, from the database
         self._writes: dict[str, _Write] = {}
         self._guards: set[str] = set()
         self._prefixes: list[str] = []
@@ -80,8 +81,15 @@ class Transaction:
         found, entry = (False, None) if self._fresh else self._store.cache.find(path)
         if not found:
             entry = self._store.load(path)
+            self._loads.append(path)
         self._reads[path] = entry
         return entry
+
+    def level(self) -> None:
+        """Make the reads so far cost a trip to the database each: then time does not tell what was in the cache, and so in use."""
+        for path in self._reads.keys() - self._loads:
+            self._store.load(path)
+            self._loads.append(path)
 
     def get_plain(self, path: str) -> bytes | None:
         """Return one of the few rows that are not encrypted by the barrier."""

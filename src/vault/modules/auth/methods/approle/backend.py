@@ -52,7 +52,6 @@ def log_in(context: Context, args: LoginArgs) -> Response:
     if not role.bind_secret_id:
         secret = None
     if not _is_good(context, role, secret):
-        rows.read_nothing()
         raise LoginFailed(WRONG)
     if secret is not None and secret.uses_left is not None:
         _spend(context, rows, role, hashed, secret)

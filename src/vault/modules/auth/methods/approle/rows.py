@@ -148,10 +148,6 @@ class Rows:
         entry = self._view.get(f"{_SECRETS}{_NOBODY if role is None else role.uuid}/{hashed}")
         return hashed, None if entry is None else entry.decode(decode_secret_id)
 
-    def read_nothing(self) -> None:
-        """Read a row that is not there, as for a secret id that nobody has."""
-        self._view.get(f"{_SECRETS}{_NOBODY}/{random_bytes(32).hex()}")
-
     def find_by_accessor(self, role: Role, accessor: str) -> tuple[str, SecretId] | None:
         """Return a secret id of this role by its accessor; those of other roles are not found."""
         if not accessor or "/" in accessor or len(accessor) > limits.APPROLE_NAME_BYTES_MAX:
