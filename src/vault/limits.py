@@ -33,6 +33,7 @@ POLICY_PATHS_MAX = 20_000  # path blocks of one policy; every one is compiled fo
 POLICY_DEPTH_MAX = 64  # nesting in a policy; the parser recurses
 JSON_EXPONENT_MAX = 500  # beyond every IEEE 754 double (308) and decimal64 (384); a reader of 1e999999999 would fill its memory
 KNOWN_FOLDERS_MAX = 4_096  # of rows written lately, whose counters a worker remembers
+KNOWN_FOLDER_DEPTH_MAX = 32  # of those; what is remembered of one grows with its depth, 2 KB at this one
 CACHED_LISTING_MAX = 10_000  # names of one cached listing
 
 WAITING_MAX = 64  # requests of a worker that wait for slow work, of strangers and of others; each holds a thread

@@ -41,11 +41,18 @@ class Entry:
             return decoded
 
 
-@lru_cache(maxsize=limits.KNOWN_FOLDERS_MAX)
 def folder_slots(folder: str) -> frozenset[int]:
     """Return the counters of the listings that show what lies in a folder: its own and those of all folders above."""
+    is_usual = folder.count("/") <= limits.KNOWN_FOLDER_DEPTH_MAX
+    return _known_folder_slots(folder) if is_usual else _find_folder_slots(folder)
+
+
+def _find_folder_slots(folder: str) -> frozenset[int]:
     above = ("", *(folder[: index + 1] for index, character in enumerate(folder) if character == "/"))
     return frozenset(slot_of(list_key(one)) for one in above)
+
+
+_known_folder_slots = lru_cache(maxsize=limits.KNOWN_FOLDERS_MAX)(_find_folder_slots)
 
 
 def folder_of(path: str) -> str:

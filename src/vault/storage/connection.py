@@ -22,11 +22,12 @@ _SUCCESSES = frozenset({pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK})
 _INTERVAL_SECONDS = 0.1
 CONNECT_SECONDS_MAX = 2
 
-# The server gives up a second before the client does: then the connection stays good, and the answer says why.
+# The server gives up a second before the client does: then the connection stays good, and the answer says why. It counts anew for each
+# statement, and those of a transaction are sent together: so that two of them may wait for locks, each waits for half of the time.
 _STATEMENT_MILLISECONDS = int(limits.STORAGE_TIMEOUT_SECONDS * 1000) - 1000
 _IDLE_MILLISECONDS = int(limits.STORAGE_TIMEOUT_SECONDS * 2000)  # between prepare and commit lies a record of the audit devices
 _OPTIONS = (
-    f"-c statement_timeout={_STATEMENT_MILLISECONDS} -c lock_timeout={_STATEMENT_MILLISECONDS} "
+    f"-c statement_timeout={_STATEMENT_MILLISECONDS} -c lock_timeout={_STATEMENT_MILLISECONDS // 2} "
     f"-c idle_in_transaction_session_timeout={_IDLE_MILLISECONDS} -c jit=off -c application_name=health-vault"
 )
 

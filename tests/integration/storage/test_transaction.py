@@ -134,6 +134,32 @@ def test_row_held_by_another_ends_in_a_refusal(start: Start, dsn: str) -> None:
     worker.put("held", b"w")
 
 
+def test_two_rows_held_by_others_are_no_hung_server(start: Start, dsn: str) -> None:
+    """Waiting for two locks in turn ends by the server's word, and no connection is dropped for it."""
+    worker = start()
+    worker.put("a", b"v")
+    worker.put("b", b"v")
+
+    def write(transaction: Transaction) -> None:
+        for path in ("a", "b"):
+            transaction.put(path, b"w")
+
+    def let_go() -> None:
+        time.sleep(0.8 * (limits.STORAGE_TIMEOUT_SECONDS - 1) / 2)
+        first.rollback()
+
+    with psycopg.connect(dsn) as first, psycopg.connect(dsn) as second:
+        for holder, name in ((first, "a"), (second, "b")):
+            holder.execute("SELECT * FROM vault.entry WHERE name = %s FOR UPDATE", (name,))
+        thread = threading.Thread(target=let_go)
+        thread.start()
+        with pytest.raises(StorageUnavailable) as refusal:
+            worker.store.run(write)
+        thread.join()
+    assert isinstance(refusal.value.__cause__, psycopg.errors.LockNotAvailable)
+    worker.put("b", b"w")
+
+
 def test_hung_server_ends_in_a_refusal(start: Start, dsn: str) -> None:
     """A server that answers nothing at all, and can keep no timeout of its own, is a refusal in time; afterwards all is well."""
     worker = start()

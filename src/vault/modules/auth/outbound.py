@@ -41,6 +41,10 @@ class Unreachable(Exception):
         self.detail = detail or text
 
 
+class Crowded(Unreachable):
+    """The server was not asked: too many others are being asked. That says nothing of it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """What a server answered."""
@@ -115,7 +119,7 @@ def ask(question: Question, look_up: Callable[[str, int], Addresses] = list_addr
 @contextmanager
 def _place() -> Iterator[None]:
     if not _places.acquire(timeout=limits.OUTBOUND_WAIT_SECONDS):
-        raise Unreachable("too many requests to other servers at once")
+        raise Crowded("too many requests to other servers at once")
     try:
         yield
     finally:
@@ -187,13 +191,13 @@ def _connect(addresses: Addresses, deadline: _Deadline) -> socket.socket:
 
 
 def _prepare(parts: SplitResult, plain: socket.socket, question: Question) -> http.client.HTTPConnection:
-    host = str(parts.hostname)
+    host, port = str(parts.hostname), parts.port or _PORTS[parts.scheme]  # without a port, one would be looked for in an IPv6 address
     if parts.scheme == "http":
-        connection = http.client.HTTPConnection(host, parts.port)
+        connection = http.client.HTTPConnection(host, port)
         connection.sock = plain
         return connection
     trust = question.trust or make_tls("")
-    connection = http.client.HTTPSConnection(host, parts.port, context=trust)
+    connection = http.client.HTTPSConnection(host, port, context=trust)
     # An end that the server has not announced is an error: anybody on the way could cut an answer short.
     connection.sock = trust.wrap_socket(plain, server_hostname=host, suppress_ragged_eofs=False)
     return connection
@@ -208,7 +212,7 @@ def _exchange(connection: http.client.HTTPConnection, parts: SplitResult, questi
     if len(body) > question.bytes_max:
         raise Unreachable(f"the answer is too large, more than {question.bytes_max} bytes")
     deadline.require_time()  # before anything else: what our own timer has cut off looks whole where no length was told
-    if response.length:
+    if response.length or (response.length is None and "Content-Length" in response.headers and not response.chunked):  # or it is no length
         raise Unreachable("the answer broke off")
     return Reply(status=response.status, body=body, headers=dict(response.getheaders()))
 

@@ -10,7 +10,7 @@ from vault.clock import SystemClock
 from vault.errors import Sealed
 from vault.host import HostPage
 from vault.storage.barrier import Barrier
-from vault.storage.cache import Cache, Entry
+from vault.storage.cache import Cache, Entry, _known_folder_slots, folder_slots, list_key, slot_of
 from vault.storage.keyring import Keyring
 from vault.storage.memory import Memory
 from vault.storage.transaction import Store
@@ -169,3 +169,14 @@ def test_sealed_store_answers_nothing_that_it_cached(cache: Cache, page: HostPag
     cache.clear()
     with pytest.raises(Sealed):
         store.load("a")
+
+
+@pytest.mark.parametrize("depth", [0, 1, 3, limits.KNOWN_FOLDER_DEPTH_MAX, limits.KNOWN_FOLDER_DEPTH_MAX + 1, 900])
+def test_listings_above_a_row_are_those_of_all_its_folders(depth: int) -> None:
+    """However deep it lies, and nothing of unusual depth is remembered."""
+    before = _known_folder_slots.cache_info().currsize
+    folder = "".join(f"{depth}-{number}/" for number in range(depth))
+    parts = folder.split("/")[:-1]
+    expected = {slot_of(list_key("".join(f"{part}/" for part in parts[:count]))) for count in range(depth + 1)}
+    assert folder_slots(folder) == expected
+    assert _known_folder_slots.cache_info().currsize - before <= (depth <= limits.KNOWN_FOLDER_DEPTH_MAX)

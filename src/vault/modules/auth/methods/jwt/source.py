@@ -14,7 +14,7 @@ from vault.clock import Clock
 from vault.errors import InvalidRequest
 from vault.modules.auth.methods.jwt.config import Config
 from vault.modules.auth.methods.jwt.key import Key, parse_key_set, parse_pems
-from vault.modules.auth.outbound import Unreachable, make_tls
+from vault.modules.auth.outbound import Crowded, Unreachable, make_tls
 
 WELL_KNOWN = "/.well-known/openid-configuration"
 
@@ -118,6 +118,8 @@ class Sources:
         try:
             known.value = parse(self._fetch.fetch_object(*place))
             known.fetched_at = self._monotonic()
+        except Crowded as failure:
+            known.tried_at, known.failure = None, str(failure)  # the next login asks again
         except (Unreachable, ValueError) as failure:
             known.failure = str(failure)
 

@@ -11,7 +11,7 @@ from vault import limits
 from vault.modules.auth.methods.jwt.config import Config
 from vault.modules.auth.methods.jwt.key import parse_key_set
 from vault.modules.auth.methods.jwt.source import Sources, parse_provider
-from vault.modules.auth.outbound import Unreachable
+from vault.modules.auth.outbound import Crowded, Unreachable
 
 CONFIG = Config(jwks_url="https://p.example/keys")
 FOUND = Config(oidc_discovery_url="https://p.example")
@@ -23,10 +23,13 @@ class Outside:
     def __init__(self) -> None:
         self.documents: dict[str, Mapping[str, Any]] = {}
         self.asked: list[str] = []
+        self.crowded = False
 
     def fetch_object(self, url: str, ca_pem: str, headers: Mapping[str, str] | None = None) -> Mapping[str, Any]:
         """Return a document, or fail."""
         self.asked.append(url)
+        if self.crowded:
+            raise Crowded("too many requests to other servers at once")
         if url not in self.documents:
             raise Unreachable("no connection, or no answer")
         return self.documents[url]
@@ -70,6 +73,18 @@ def test_withdrawn_key_is_forgotten(sources: Sources, outside: Outside, clock: F
     outside.documents["https://p.example/keys"] = {"keys": []}
     clock.advance(limits.JWT_KEYS_FRESH_SECONDS)
     assert sources.list_keys(CONFIG, "one") == ()
+
+
+def test_source_that_could_not_be_asked_is_not_blamed(sources: Sources, outside: Outside, clock: FakeClock) -> None:
+    """Too many others were being asked: what is known stays good, and the next login asks again."""
+    outside.crowded = True
+    with pytest.raises(Unreachable, match="too many"):
+        sources.list_keys(CONFIG, "one")
+    outside.crowded = False
+    assert sources.list_keys(CONFIG, "one")
+    outside.crowded = True
+    clock.advance(limits.JWT_KEYS_FRESH_SECONDS)
+    assert [key.id for key in sources.list_keys(CONFIG, "one")] == ["one"]
 
 
 def test_provider_that_is_gone_is_remembered_for_a_while(sources: Sources, outside: Outside, clock: FakeClock) -> None:
