@@ -92,7 +92,7 @@ class Transaction:
         What is asked for is not there: a row would take longer, the larger the longer.
         """
         while self._loads < len(self._reads):
-            self._store.physical.get(_NOWHERE + random_bytes(16).hex())
+            self._store.load(_NOWHERE + random_bytes(16).hex())
             self._loads += 1
 
     def get_plain(self, path: str) -> bytes | None:

@@ -7,6 +7,8 @@ rows are read and the answer is the same.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from vault.errors import InvalidRequest, LoginFailed
 from vault.logical.args import SECRET, STRING, arg
 from vault.logical.backend import Backend, Endpoint, path
@@ -16,11 +18,12 @@ from vault.logical.response import Response
 from vault.logical.token import Token
 from vault.modules.auth.cidr import is_bound_to
 from vault.modules.auth.methods.approle.role import role_paths
-from vault.modules.auth.methods.approle.rows import Role, Rows, SecretId, make_key
+from vault.modules.auth.methods.approle.rows import Role, Rows, SecretId, decode_role, make_key
 from vault.modules.auth.methods.approle.secret_id import SecretIdPaths, Sweep, is_subset
 from vault.secret import Secret
 
 WRONG = "invalid role or secret ID"
+_ANY = msgspec.json.encode(Role(name="any", uuid="", role_id=""))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,16 +49,21 @@ def log_in(context: Context, args: LoginArgs) -> Response:
     """Recognise a machine."""
     rows = Rows(context.storage)
     role = rows.find_role_by_id(args.role_id)
-    hashed, secret = rows.find_secret_id(role, args.secret_id.reveal())
+    hashed, secret = rows.find_secret_id(role, args.secret_id.reveal(), args.role_id)
     if role is None or (role.bind_secret_id and secret is None):
-        raise LoginFailed(WRONG)
+        raise _refuse()
     if not role.bind_secret_id:
         secret = None
     if not _is_good(context, role, secret):
-        raise LoginFailed(WRONG)
+        raise _refuse()
     if secret is not None and secret.uses_left is not None:
         _spend(context, rows, role, hashed, secret)
     return Response(login=_recognise(role, secret))
+
+
+def _refuse() -> LoginFailed:
+    decode_role(_ANY)  # as does a login with a role that this worker has not met yet: or time would tell that there is one
+    return LoginFailed(WRONG)
 
 
 def _is_good(context: Context, role: Role, secret: SecretId | None) -> bool:

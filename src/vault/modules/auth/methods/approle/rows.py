@@ -25,7 +25,7 @@ _ACCESSORS = "accessor/"
 _REMOVED = "removed/"  # by uuid, roles whose secret ids are still to be cleared away
 _KEY = "key"
 REMOVED_PAGE = 250  # secret ids of a deleted role that one transaction deletes
-_NOBODY = "nobody"  # in place of a role's uuid, where there is no role
+_NOBODY = "nobody"  # in place of a role, where there is none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,10 +142,15 @@ class Rows:
         key = b"" if entry is None else entry.value
         return hmac.digest(key, secret_id.encode("utf-8", "surrogatepass"), hashlib.sha256).hex()
 
-    def find_secret_id(self, role: Role | None, secret_id: str) -> tuple[str, SecretId | None]:
-        """Return the hash of a secret id, and what is stored of it under a role. Without a role the same work is done."""
+    def find_secret_id(self, role: Role | None, secret_id: str, role_id: str = "") -> tuple[str, SecretId | None]:
+        """Return the hash of a secret id, and what is stored of it under a role.
+
+        Without a role it is looked for all the same, in a place that differs from role id to role id as those of roles do: in one place
+        for all of them, the database would find sooner that nothing is there.
+        """
         hashed = self.hash_secret_id(secret_id)
-        entry = self._view.get(f"{_SECRETS}{_NOBODY if role is None else role.uuid}/{hashed}")
+        owner = _make_up_uuid(role_id) if role is None else role.uuid
+        entry = self._view.get(f"{_SECRETS}{owner}/{hashed}")
         return hashed, None if entry is None else entry.decode(decode_secret_id)
 
     def find_by_accessor(self, role: Role, accessor: str) -> tuple[str, SecretId] | None:
@@ -208,5 +213,14 @@ class Rows:
             self._view.delete(_REMOVED + owner)
 
 
+def _make_up_uuid(role_id: str) -> str:
+    digits = _digest(role_id)
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:32]}"
+
+
+def _digest(role_id: str) -> str:
+    return hashlib.sha256(role_id.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def _place_of(role_id: str) -> str:
-    return _ROLE_IDS + hashlib.sha256(role_id.encode("utf-8", "surrogatepass")).hexdigest()[0]
+    return _ROLE_IDS + _digest(role_id)[0]
