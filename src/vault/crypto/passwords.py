@@ -69,7 +69,8 @@ def check_password(password: bytes, stored: str, cost: int) -> bool:
     is_own, hashed = stored.startswith(_OWN), stored.removeprefix(_OWN).encode()
     salt = hashed[:_SALT_CHARACTERS]
     is_seen_whole = len(password) <= _SEEN_BYTES_MAX and b"\0" not in password
-    known = password if is_seen_whole and not is_own else _digest(password, salt)
+    digest = _digest(password, salt)  # for an imported hash as well: what is left out tells which kind it is
+    known = password if is_seen_whole and not is_own else digest
     found = bcrypt.hashpw(known, salt)
     for _ in range(2 ** max(cost - find_cost(stored), 0) - 1):
         bcrypt.hashpw(known, salt)

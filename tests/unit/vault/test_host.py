@@ -1,9 +1,11 @@
 """The page that all processes of a host share."""
 
 import ctypes
+import itertools
 import os
 import re
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -135,20 +137,25 @@ def test_state_is_never_read_by_halves(page: HostPage) -> None:
     """A reader sees a state as one writer left it, however often it changes."""
 
     def write() -> None:
-        for number in range(3000):
+        for number in itertools.count():
             byte = bytes([number % 255 + 1])
             with page.lock():
                 page.write_progress(f"{byte[0]:036}", (byte * 33,) * (byte[0] % 9))
 
     writer = fork(write)
-    seen = set()
-    while os.waitpid(writer, os.WNOHANG) == (0, 0):
-        state = page.read_seal()
-        if state.nonce:
-            number = int(state.nonce)
-            assert state.shares == (bytes([number]) * 33,) * (number % 9)
-            seen.add(number)
-    assert len(seen) > 1, "the reader saw no change: the test shows nothing"
+    try:
+        seen: set[int] = set()
+        deadline = time.monotonic() + 30
+        while len(seen) < 200:
+            assert time.monotonic() < deadline, "the reader saw too few changes: the test shows nothing"
+            state = page.read_seal()
+            if state.nonce:
+                number = int(state.nonce)
+                assert state.shares == (bytes([number]) * 33,) * (number % 9)
+                seen.add(number)
+    finally:
+        os.kill(writer, signal.SIGKILL)
+        os.waitpid(writer, 0)
 
 
 def killed_while(page: HostPage, step: Callable[[], None], place: int = 0) -> None:

@@ -5,11 +5,13 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from unittest.mock import Mock
 
 import bcrypt
 import pytest
 
 from vault import limits
+from vault.crypto import passwords
 from vault.errors import InvalidRequest, Overloaded
 from vault.passwords import PasswordHasher
 from vault.secret import Secret
@@ -39,6 +41,18 @@ def test_a_password_is_checked_on_a_thread_that_gives_way(hasher: PasswordHasher
     assert not hasher.check(Secret("right"), None, 4)
     assert len({thread for thread, _ in found}) == 1
     assert {niceness for _, niceness in found} == {10}
+
+
+@pytest.mark.parametrize(
+    "stored", [None, passwords.make_decoy(4), bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()], ids=["nobody", "own", "imported"]
+)
+def test_a_check_does_the_same_work_for_every_hash(hasher: PasswordHasher, stored: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A decoy and a digest, needed or not: for nobody's hash, our own, an imported one."""
+    steps = {name: Mock(side_effect=getattr(passwords, name)) for name in ("make_decoy", "_digest")}
+    for name, step in steps.items():
+        monkeypatch.setattr(passwords, name, step)
+    hasher.check(Secret("wrong"), stored, 4)
+    assert [step.call_count for step in steps.values()] == [1, 1]
 
 
 def test_workers_of_a_host_hash_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:

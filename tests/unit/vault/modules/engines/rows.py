@@ -12,6 +12,7 @@ class Rows(Memory):
     def __init__(self) -> None:
         super().__init__()
         self.reads = 0
+        self.misses = 0  # of these: what was not there
         self.commits = 0
 
     @property
@@ -21,16 +22,18 @@ class Rows(Memory):
 
     def get(self, path: str) -> Row | None:
         self.reads += 1
-        return super().get(path)
+        row = super().get(path)
+        self.misses += row is None
+        return row
 
     def list_children(self, prefix: str, after: str, limit: int | None) -> tuple[str, ...]:
         self.reads += 1
         return super().list_children(prefix, after, limit)
 
     def prepare(self, version: int, changes: Sequence[Change], prefixes: Sequence[str], notice: str = "") -> Prepared:
-        before = self.reads
+        before = self.reads, self.misses
         prepared = super().prepare(version, changes, prefixes, notice)
-        self.reads = before  # the checks of a commit are part of the commit
+        self.reads, self.misses = before  # the checks of a commit are part of the commit
         return prepared
 
     def apply(self, version: int, changes: Sequence[Change], removed: frozenset[str]) -> None:

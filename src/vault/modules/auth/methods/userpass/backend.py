@@ -25,6 +25,7 @@ from vault.modules.auth.methods.userpass.user import (
     describe_user,
     find_cost_of_checks,
     find_user,
+    find_user_by_guess,
     put_user,
 )
 from vault.modules.auth.parameters import LegacyTokenParameterArgs, change_parameters
@@ -162,7 +163,7 @@ class Userpass:
 
     def check(self, context: Context, args: LoginArgs) -> str:
         """Return the hash that the password matched; raises LoginFailed. Before the transaction."""
-        user = find_user(context.storage, spell_name(args.username))
+        user = find_user_by_guess(context.storage, spell_name(args.username))
         stored = user.password if user is not None and user.is_active else None
         if not self._hasher.check(args.password, stored, find_cost_of_checks(context.storage)) or stored is None:
             raise LoginFailed(WRONG)
@@ -170,7 +171,7 @@ class Userpass:
 
     def pretend(self, context: Context, args: LoginArgs) -> NoReturn:
         """Take as long as a check, with nobody's hash, and refuse."""
-        find_user(context.storage, spell_name(args.username))
+        find_user_by_guess(context.storage, spell_name(args.username))
         self._hasher.check(args.password, None, find_cost_of_checks(context.storage))
         raise LoginFailed(WRONG)
 

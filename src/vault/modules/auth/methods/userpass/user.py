@@ -1,7 +1,7 @@
 """Users as they are stored. Beside each lies the stamp of the user's sessions: when it changes, every token of the user is refused.
 
 And the cost of the mount: the highest that a password hash on it ever had. Every check costs that much, so time tells no user from
-another, and none from nobody.
+another, and none from nobody. For the same reason a mount keeps a stand-in, which is read and decoded in place of a user that is none.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from vault.crypto.passwords import COST, find_cost
+from vault.crypto.passwords import COST, find_cost, make_decoy
 from vault.crypto.random import random_hex
 from vault.logical.login import TokenParameters
 from vault.modules.auth.methods.userpass.name import is_name
@@ -19,6 +19,8 @@ from vault.storage.view import View
 USERS = "user/"
 SESSIONS = "session/"
 _COST = "cost"
+_STAND_IN = "stand-in"
+_NOWHERE = "nowhere"  # no row is ever put there
 _NOBODY = "?"  # no name
 
 
@@ -44,6 +46,15 @@ def find_user(storage: View, name: str) -> User | None:
     return None if entry is None else entry.decode(_decode)
 
 
+def find_user_by_guess(storage: View, name: str) -> User | None:
+    """Return the user of this name. Whoever it is, a row that is there is read and decoded, and one that is not there is looked for."""
+    user = find_user(storage, name)
+    entry = storage.get(_STAND_IN if user is None else _NOWHERE)
+    if entry is not None:
+        entry.decode(_decode)
+    return user
+
+
 def find_cost_of_checks(storage: View) -> int:
     """Return what each check of a password costs on this mount."""
     entry = storage.get(_COST)
@@ -57,6 +68,8 @@ def put_user(storage: View, user: User, before: User | None) -> None:
     known = storage.get(_COST)
     if known is None or int(known.value) < cost:
         storage.put(_COST, str(cost).encode())
+    if storage.get(_STAND_IN) is None:
+        storage.put(_STAND_IN, msgspec.json.encode(User(name=_NOBODY, password=make_decoy(cost))))
     if before is None or before.password != user.password or (before.is_active and not user.is_active):
         storage.put(SESSIONS + user.name, random_hex(8).encode())
 

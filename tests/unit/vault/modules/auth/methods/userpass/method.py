@@ -45,11 +45,11 @@ def log_in(world: World, name: str = "ann", password: str = "right", worker: Wor
     return response.auth
 
 
-def fail(world: World, name: str = "ann", times: int = 1, password: str = "wrong") -> None:
+def fail(world: World, name: str = "ann", times: int = 1, password: str = "wrong", worker: Worker | None = None) -> None:
     """Log in in vain; everybody gets the same answer."""
     for _ in range(times):
         with pytest.raises(LoginFailed) as refusal:
-            log_in(world, name, password)
+            log_in(world, name, password, worker)
         assert str(refusal.value) == WRONG
 
 

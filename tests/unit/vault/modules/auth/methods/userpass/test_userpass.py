@@ -1,6 +1,7 @@
 """The userpass method behind the core: users, logins, sessions."""
 
 from typing import Any
+from unittest.mock import Mock
 
 import pyotp
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from tests.unit.vault.modules.auth.methods.userpass.method import FakeHasher, fail, log_in, look_up
 from tests.unit.vault.modules.system.world import World
 from vault.errors import InvalidRequest, LoginFailed, NotFound, PermissionDenied
+from vault.modules.auth.methods.userpass import user
 
 HASH = "$2b$10$abcdefghijklmnopqrstuuDmGIYHhY4xRFcDoF1JGgPOA9yT5VbEW"
 
@@ -95,6 +97,28 @@ def test_every_refusal_looks_and_costs_the_same(world: World, hasher: FakeHasher
     fail(world, "off", password="right")
     fail(world, "locked")
     assert hasher.checks == [(True, 12), (True, 12), (False, 12), (False, 12), (False, 12)]
+
+
+def test_every_refusal_reads_and_decodes_as_much(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that are there and rows that are not: as many of each, whoever it is, whatever a worker knows. The first guess makes a count."""
+    names = ("ann", "off", "nobody", "!odd", "locked")
+    world.write("auth/userpass/users/off", password="right", is_active=False)
+    for name in (*names, *("locked",) * 4):
+        fail(world, name)
+    decode = Mock(side_effect=user._decode)
+    monkeypatch.setattr(user, "_decode", decode)
+    cold = world.worker()
+    cold.seal.require_open()
+    fail(world, "warm-up", worker=cold)
+    costs = set()
+    for worker in (world.first, cold):
+        for name in names:
+            before = world.rows.reads, world.rows.misses
+            decode.reset_mock()
+            fail(world, name, worker=worker)
+            costs.add((world.rows.reads - before[0], world.rows.misses - before[1], decode.call_count))
+    assert len(costs) == 1
+    assert {count for _, _, count in costs} == {1}
 
 
 def test_a_mount_costs_what_its_dearest_hash_costs(world: World, hasher: FakeHasher) -> None:
