@@ -150,7 +150,10 @@ class Lockout:
         return record.end(attempt.key).fail(now)
 
     def _change(self, attempt: Attempt, change: Callable[[Record, float], Record]) -> None:
-        """Write what became of an attempt. What cannot be written now stays an attempt, and so becomes a failure."""
+        """Write what became of an attempt. What cannot be written now stays an attempt, and so becomes a failure.
+
+        A fast check has reserved none: its failure is lost then.
+        """
 
         def work(transaction: Transaction) -> None:
             now = self._clock.now()

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from vault import limits
 from vault.clock import Clock
 from vault.host import Generations
+from vault.storage.physical import split_path
 
 T = TypeVar("T")
 
@@ -41,8 +42,9 @@ class Entry:
             return decoded
 
 
-def folder_slots(folder: str) -> frozenset[int]:
-    """Return the counters of the listings that show what lies in a folder: its own and those of all folders above."""
+def listing_slots(path: str) -> frozenset[int]:
+    """Return the counters of the listings that show a row: of its folder and of all folders above."""
+    folder, _ = split_path(path)
     is_usual = folder.count("/") <= limits.KNOWN_FOLDER_DEPTH_MAX
     return _known_folder_slots(folder) if is_usual else _find_folder_slots(folder)
 
@@ -53,11 +55,6 @@ def _find_folder_slots(folder: str) -> frozenset[int]:
 
 
 _known_folder_slots = lru_cache(maxsize=limits.KNOWN_FOLDERS_MAX)(_find_folder_slots)
-
-
-def folder_of(path: str) -> str:
-    """Return the folder in which a row lies, with its slash."""
-    return path[: path.rfind("/") + 1]
 
 
 def slot_of(path: str) -> int:

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from vault.storage.physical import ABSENT, Change, Prepared, Row, WriteConflict
+from vault.storage.physical import ABSENT, Change, Prepared, Row, WriteConflict, split_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,5 +94,5 @@ def _key(text: str) -> bytes:
 
 
 def _place(path: str) -> tuple[bytes, bytes]:
-    folder, slash, name = path.rpartition("/")
-    return (folder + slash).encode(), name.encode()
+    folder, name = split_path(path)
+    return folder.encode(), name.encode()

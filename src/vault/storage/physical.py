@@ -9,6 +9,12 @@ import msgspec
 ABSENT = 0  # the version of a row that is not there
 
 
+def split_path(path: str) -> tuple[str, str]:
+    """Return the folder of a path, with its slash, and the name in it."""
+    index = path.rfind("/") + 1
+    return path[:index], path[index:]
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """A stored row. Its version changes with every write and is never used twice."""

@@ -18,9 +18,9 @@ from vault.storage import budget, statement
 from vault.storage.binary import decode_int, encode
 from vault.storage.change_statement import EMPTY, TELL
 from vault.storage.connection import BoundedConnection, Question
-from vault.storage.physical import Change, Prepared, Row, WriteConflict
+from vault.storage.physical import Change, Prepared, Row, WriteConflict, split_path
 from vault.storage.pool import Pool
-from vault.storage.step import Effect, Step, list_steps, split_path
+from vault.storage.step import Effect, Step, list_steps
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from vault.storage.binary import pack_bigint, pack_double
 from vault.storage.change_statement import CREATE, MARK, PUT, REMOVE, REMOVE_SEEN, REPLACE, SHARE
 from vault.storage.connection import Question
-from vault.storage.physical import ABSENT, Change
+from vault.storage.physical import ABSENT, Change, split_path
 
 
 class Effect(Enum):
@@ -26,12 +26,6 @@ class Step(NamedTuple):
     path: str
     effect: Effect = Effect.NONE
     must_touch: bool = True  # a row that was not touched is not as it was read
-
-
-def split_path(path: str) -> tuple[str, str]:
-    """Return the folder of a path, with its slash, and the name in it."""
-    index = path.rfind("/") + 1
-    return path[:index], path[index:]
 
 
 def list_steps(changes: Sequence[Change], version: int) -> Iterator[Step]:

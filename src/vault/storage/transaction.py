@@ -21,7 +21,7 @@ from vault.crypto.random import random_bytes
 from vault.errors import Conflict, IntegrityError, StorageUnavailable
 from vault.storage import budget
 from vault.storage.barrier import Barrier
-from vault.storage.cache import Cache, Entry, folder_of, folder_slots, list_key, slot_of
+from vault.storage.cache import Cache, Entry, list_key, listing_slots, slot_of
 from vault.storage.physical import ABSENT, Change, Physical, Prepared, WriteConflict
 
 T = TypeVar("T")
@@ -320,10 +320,10 @@ class Store:
         """Move the counters of all that changed: rows, and the listings of the folders above what came or went."""
         slots = {slot for slot, _ in noted.values()}
         for path in prepared.created:
-            slots |= folder_slots(folder_of(path))
+            slots |= listing_slots(path)
         for path in prepared.removed:
             slots.add(slot_of(path))  # what lay below a prefix was not noted
-            slots |= folder_slots(folder_of(path))
+            slots |= listing_slots(path)
         return self._bump(slots)
 
 
@@ -332,5 +332,5 @@ def notice_of(changes: Sequence[Change], noted: Noted, prefixes: Sequence[str]) 
     slots = {slot for slot, _ in noted.values()}
     for change in changes:
         if change.is_write and (change.delete or not change.expected):  # it may come or go, and the listings above it with it
-            slots |= folder_slots(folder_of(change.path))
+            slots |= listing_slots(change.path)
     return "*" if prefixes or len(slots) > _NOTICE_SLOTS_MAX else " ".join(map(str, slots))

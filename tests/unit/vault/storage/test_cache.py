@@ -10,7 +10,7 @@ from vault.clock import SystemClock
 from vault.errors import Sealed
 from vault.host import HostPage
 from vault.storage.barrier import Barrier
-from vault.storage.cache import Cache, Entry, _known_folder_slots, folder_slots, list_key, slot_of
+from vault.storage.cache import Cache, Entry, _known_folder_slots, list_key, listing_slots, slot_of
 from vault.storage.keyring import Keyring
 from vault.storage.memory import Memory
 from vault.storage.transaction import Store
@@ -178,5 +178,5 @@ def test_listings_above_a_row_are_those_of_all_its_folders(depth: int) -> None:
     folder = "".join(f"{depth}-{number}/" for number in range(depth))
     parts = folder.split("/")[:-1]
     expected = {slot_of(list_key("".join(f"{part}/" for part in parts[:count]))) for count in range(depth + 1)}
-    assert folder_slots(folder) == expected
+    assert listing_slots(f"{folder}row") == expected
     assert _known_folder_slots.cache_info().currsize - before <= (depth <= limits.KNOWN_FOLDER_DEPTH_MAX)

@@ -47,7 +47,7 @@ def fill_filter(template: str, values: dict[str, str]) -> str:
 def check_filter(template: str, names: frozenset[str]) -> None:
     """Refuse what is no filter; raises ValueError."""
     try:
-        parse_filter(  # type: ignore[no-untyped-call]
+        parse_filter(  # type: ignore[no-untyped-call]  # the library has no types
             fill_filter(template, dict.fromkeys(names, "x")), None, auto_escape=False, auto_encode=False, validator=None, check_names=False
         )
     except (LDAPExceptionError, IndexError, RecursionError):
