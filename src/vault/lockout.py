@@ -12,7 +12,7 @@ import hmac
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Protocol
 
 import msgspec
@@ -152,7 +152,7 @@ class Lockout:
     def _change(self, attempt: Attempt, change: Callable[[Record, float], Record]) -> None:
         """Write what became of an attempt. What cannot be written now stays an attempt, and so becomes a failure.
 
-        A fast check has reserved none: its failure is lost then.
+        A fast check has reserved none: a failure that cannot be counted raises its own VaultError, and does not pass for one that was.
         """
 
         def work(transaction: Transaction) -> None:
@@ -160,8 +160,11 @@ class Lockout:
             group, record = self._read(transaction, attempt, now)
             self._write(transaction, attempt, group, change(record, now))
 
-        with suppress(VaultError):
+        try:
             self._store.run(work, fresh=True)
+        except VaultError:
+            if not attempt.key and not attempt.locked:
+                raise
 
     # -- rows ---------------------------------------------------------------------------------------------------------
 

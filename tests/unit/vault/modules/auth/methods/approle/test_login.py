@@ -1,14 +1,16 @@
 """Logins by role id and secret id: refused in the same words whatever is wrong, and from the same rows."""
 
 from collections.abc import Callable
+from unittest.mock import Mock
 
 import pytest
 
 from tests.unit.vault.modules.auth.methods.approle.machine import ANYTHING, ROLES, log_in, make_role, make_secret, require_refused
 from tests.unit.vault.modules.system.world import World
-from vault.errors import InvalidRequest
+from vault.errors import InvalidRequest, PermissionDenied, StorageUnavailable
 from vault.logical.operation import Operation
 from vault.modules.auth.methods.approle.upkeep import INTERVAL_SECONDS
+from vault.storage.physical import Row
 
 HERE, THERE = "10.0.0.1", "192.0.2.1"
 
@@ -135,6 +137,38 @@ def test_failed_logins_cost_the_same_reads_whatever_is_cached(world: World, disa
         require_refused(world, "WEB", bound, worker=worker)
         counts.append(world.rows.reads - before)
     assert set(counts) == {counts[0]}
+
+
+def test_a_failure_that_cannot_be_counted_does_not_pass_for_one_that_was(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database refuses the count: so does the answer."""
+    world.write("sys/auth/approle/tune", user_lockout_config={"lockout_disable": False})
+    make_role(world)
+    with monkeypatch.context() as broken:
+        broken.setattr(world.rows, "prepare", Mock(side_effect=StorageUnavailable))
+        with pytest.raises(StorageUnavailable):
+            log_in(world, "WEB", ANYTHING)
+    require_refused(world, "WEB", ANYTHING)
+
+
+def test_a_failure_is_counted_though_its_time_cannot_be_levelled(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reads that only take their time may fail: five failures lock all the same."""
+    world.write("sys/auth/approle/tune", user_lockout_config={"lockout_disable": False})
+    make_role(world)
+    secret, _ = make_secret(world)
+    original, broken = world.rows.get, []
+
+    def get(path: str) -> Row | None:
+        if path.startswith("nowhere/"):
+            broken.append(path)
+            raise StorageUnavailable
+        return original(path)
+
+    monkeypatch.setattr(world.rows, "get", get)
+    for _ in range(5):
+        require_refused(world, "WEB", ANYTHING)
+    assert broken
+    with pytest.raises(PermissionDenied):
+        log_in(world, "WEB", secret)
 
 
 def test_reads_do_not_grow_with_the_number_of_secret_ids(world: World) -> None:
